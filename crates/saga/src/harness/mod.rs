@@ -1,0 +1,272 @@
+//! The harness every saga passes: each step refused, each timed out, a cancel before each, each undo failing, every
+//! late and repeated reply in every later state. After each run the modelled participants must hold nothing that the
+//! saga's end does not promise.
+
+mod driver;
+mod run;
+
+pub use driver::{Driver, SAGA_ID, Sent};
+pub use run::Script;
+
+use crate::{
+    Definition, Input, Lifecycle, Phase, Verb,
+    definition::{Kind, Nature, RawStep},
+};
+use message::{Direction, Event};
+use run::{Reaction, Run};
+use serde_json::Value;
+
+/// Runs every scenario of the saga that `event` starts, with a world that answers from `script`. Gives the number of
+/// runs.
+///
+/// # Panics
+/// When a run ends otherwise than the reply table says; the message names the scenario.
+pub fn check<E: Event>(definition: &Definition, event: &E, script: &Script) -> usize {
+    let event = serde_json::to_value(event).unwrap_or_else(|e| panic!("{} cannot be written as JSON: {e}", E::NAME));
+    let mut harness = Harness { definition, event, script, runs: 0 };
+    harness.all_goes_well();
+    harness.each_step_refused();
+    harness.each_step_refused_once();
+    harness.each_step_timed_out();
+    harness.each_late_reply();
+    harness.each_wait_timed_out();
+    harness.cancelled_before_each_input();
+    harness.each_undo_failing();
+    harness.every_reply_repeated();
+    harness.runs
+}
+
+struct Harness<'a> {
+    definition: &'a Definition,
+    event: Value,
+    script: &'a Script,
+    runs: usize,
+}
+
+const ACCEPT: fn(&Sent) -> Reaction = |_| Reaction::Accept;
+
+/// Accepts all but the do (or undo) of `step`.
+fn react_to<'s>(step: &'s RawStep, direction: Direction, reaction: Reaction) -> impl FnMut(&Sent) -> Reaction + 's {
+    move |sent| if is_of(sent, step, direction) { reaction } else { Reaction::Accept }
+}
+
+fn is_of(sent: &Sent, step: &RawStep, direction: Direction) -> bool {
+    sent.effect.step == step.name && sent.effect.direction == direction
+}
+
+impl<'a> Harness<'a> {
+    fn run(&mut self) -> Run<'a> {
+        self.runs += 1;
+        Run::start(self.definition, &self.event, self.script)
+    }
+
+    fn acting(&self) -> impl Iterator<Item = &'a RawStep> + use<'a> {
+        self.definition.steps().filter(|s| s.acts())
+    }
+
+    fn all_goes_well(&mut self) {
+        let mut run = self.run();
+        run.finish(&mut ACCEPT.clone());
+        run.check_end(Phase::Completed, "all goes well");
+    }
+
+    fn each_step_refused(&mut self) {
+        for step in self.acting() {
+            let scenario = format!("{} refused for good", step.name);
+            let mut run = self.run();
+            run.finish(&mut react_to(step, Direction::Do, Reaction::Refuse));
+            match step.nature {
+                Nature::Compensable | Nature::Pivot => run.check_end(Phase::Compensated, &scenario),
+                Nature::Retriable => self.operator_retries(run, &scenario, Phase::Completed),
+            }
+        }
+    }
+
+    /// The saga is stuck, has said so, and an operator's retry brings it to its end.
+    fn operator_retries(&mut self, mut run: Run<'_>, scenario: &str, end: Phase) {
+        assert_stuck(&run, scenario);
+        run.driver.apply(operator(Verb::Retry));
+        run.finish(&mut ACCEPT.clone());
+        run.check_end(end, &format!("{scenario}, then retried by an operator"));
+    }
+
+    fn each_step_refused_once(&mut self) {
+        for step in self.acting() {
+            let mut run = self.run();
+            let mut refusals = 0;
+            run.finish(&mut |sent: &Sent| {
+                let is_first = is_of(sent, step, Direction::Do) && refusals == 0;
+                refusals += u32::from(is_first);
+                if is_first { Reaction::RefuseRetryably } else { Reaction::Accept }
+            });
+            let scenario = format!("{} refused once, retryably", step.name);
+            match step.nature {
+                _ if step.retry.budget() > 0 => run.check_end(Phase::Completed, &scenario),
+                Nature::Compensable | Nature::Pivot => run.check_end(Phase::Compensated, &scenario),
+                Nature::Retriable => self.operator_retries(run, &scenario, Phase::Completed),
+            }
+        }
+    }
+
+    fn each_step_timed_out(&mut self) {
+        for step in self.acting() {
+            for reaction in [Reaction::ActSilently, Reaction::Lose] {
+                let scenario = format!("{} timed out ({reaction:?})", step.name);
+                let mut run = self.run();
+                run.finish(&mut react_to(step, Direction::Do, reaction));
+                match step.nature {
+                    Nature::Compensable => run.check_end(Phase::Compensated, &scenario),
+                    Nature::Pivot | Nature::Retriable => self.operator_retries(run, &scenario, Phase::Completed),
+                }
+            }
+        }
+    }
+
+    /// After each time-out the answer comes all the same, at every later moment, after the end too.
+    fn each_late_reply(&mut self) {
+        for step in self.acting().filter(|s| s.nature == Nature::Compensable) {
+            for reaction in [Reaction::ActSilently, Reaction::Lose] {
+                for late in 0.. {
+                    if !self.late_reply(step, reaction, late) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// False when the saga had ended before so many steps had passed.
+    fn late_reply(&mut self, step: &RawStep, reaction: Reaction, steps_late: usize) -> bool {
+        let mut run = self.run();
+        let mut react = react_to(step, Direction::Do, reaction);
+        while run.driver.phase() == Phase::Running && run.step(&mut react) {}
+        let went_on = (0..steps_late).all(|_| run.step(&mut react));
+        let overdue = run.driver.sent.iter().find(|s| is_of(s, step, Direction::Do)).cloned();
+        let overdue = overdue.unwrap_or_else(|| panic!("{} was never sent", step.name));
+        run.take(&overdue, Reaction::Accept);
+        run.finish(&mut react);
+        run.check_end(Phase::Compensated, &format!("{}'s answer {steps_late} steps late ({reaction:?})", step.name));
+        assert!(run.driver.alarms.is_empty(), "{} late raised {:?}", step.name, run.driver.alarms);
+        went_on
+    }
+
+    fn each_wait_timed_out(&mut self) {
+        for step in self.definition.steps().filter(|s| matches!(s.kind, Kind::Wait(_))) {
+            let mut run = self.run();
+            run.holds_events_back = true;
+            run.finish(&mut ACCEPT.clone());
+            let was_open = run.driver.progress.do_state(&step.name).is_some();
+            if was_open && step.nature == Nature::Compensable {
+                let end = run.driver.phase();
+                let waited = end == Phase::Compensated || end == Phase::Completed;
+                assert!(waited, "{} waited for ever: {:#?}", step.name, run.driver.progress);
+                run.check_end(end, &format!("{} never came", step.name));
+            }
+        }
+    }
+
+    /// Before the pivot was sent a cancel undoes, after it comes too late.
+    fn cancelled_before_each_input(&mut self) {
+        for at in 0.. {
+            let mut run = self.run();
+            let went_on = (0..at).all(|_| run.step(&mut ACCEPT.clone()));
+            let expected = if is_past_return(&run) { Phase::Completed } else { Phase::Compensated };
+            run.driver.apply(Input::Cancel { reason: "changed my mind".into(), by: "customer".into() });
+            let told = run.driver.emitted.iter().any(|e| matches!(e, Lifecycle::CancelTooLate { .. }));
+            assert_eq!(told, expected == Phase::Completed, "cancelled at {at}: told too late or not, wrongly");
+            run.finish(&mut ACCEPT.clone());
+            run.check_end(expected, &format!("cancelled before input {at}"));
+            if !went_on {
+                break;
+            }
+        }
+    }
+
+    /// Each undo fails as often as its budget allows, and then for ever.
+    fn each_undo_failing(&mut self) {
+        for step in self.definition.steps() {
+            let Some(undo) = &step.undo else { continue };
+            for reaction in [Reaction::Refuse, Reaction::ActSilently, Reaction::Lose] {
+                let scenario = format!("the undo of {} failing ({reaction:?})", step.name);
+                let mut run = self.turned_back();
+                let mut failures = 0;
+                run.finish(&mut |sent: &Sent| {
+                    let fails = is_of(sent, step, Direction::Undo) && failures < undo.retry.budget();
+                    failures += u32::from(fails);
+                    if fails { reaction } else { Reaction::Accept }
+                });
+                run.check_end(Phase::Compensated, &scenario);
+
+                for verb in [Verb::Retry, Verb::MarkDone { step: step.name.clone() }] {
+                    let mut run = self.turned_back();
+                    run.finish(&mut react_to(step, Direction::Undo, reaction));
+                    let was_sent = run.driver.sent.iter().any(|s| is_of(s, step, Direction::Undo));
+                    assert!(was_sent, "{scenario}: it was never sent");
+                    self.unstick(run, step, verb, &scenario);
+                }
+            }
+        }
+    }
+
+    /// A run that was cancelled at the last moment: everything that can be undone is being undone.
+    fn turned_back(&mut self) -> Run<'a> {
+        let mut run = self.run();
+        for at in 0.. {
+            let mut next = self.run();
+            let went_on = (0..at).all(|_| next.step(&mut ACCEPT.clone()));
+            if !went_on || is_past_return(&next) {
+                break;
+            }
+            run = next;
+        }
+        run.driver.apply(Input::Cancel { reason: "changed my mind".into(), by: "customer".into() });
+        run
+    }
+
+    fn unstick(&mut self, mut run: Run<'_>, step: &RawStep, verb: Verb, scenario: &str) {
+        assert_stuck(&run, scenario);
+        run.driver.apply(operator(verb.clone()));
+        run.finish(&mut ACCEPT.clone());
+        match verb {
+            Verb::Retry => run.check_end(Phase::Compensated, &format!("{scenario} for ever, then retried")),
+            _ => assert_eq!(run.driver.phase(), Phase::Compensated, "{scenario}: {} marked done by hand", step.name),
+        }
+    }
+
+    /// Everything that came, comes again: at once, and once more at every later moment. Nothing changes.
+    fn every_reply_repeated(&mut self) {
+        for turns_back in [false, true] {
+            let mut run = if turns_back { self.turned_back() } else { self.run() };
+            let (before, skipped) = (run.driver.alarms.len(), run.came.len());
+            while run.step(&mut ACCEPT.clone()) {
+                for again in run.came.clone().into_iter().skip(skipped) {
+                    let sent = run.driver.sent.len();
+                    let progress = run.driver.progress.clone();
+                    run.driver.apply(again.clone());
+                    assert_eq!(run.driver.progress, progress, "{again:?} came again and changed something");
+                    assert_eq!(run.driver.sent.len(), sent, "{again:?} came again and something was sent");
+                }
+            }
+            assert_eq!(run.driver.alarms.len(), before, "a repeated reply raised {:?}", run.driver.alarms);
+            let end = if turns_back { Phase::Compensated } else { Phase::Completed };
+            run.check_end(end, "everything came again and again");
+        }
+    }
+}
+
+fn is_past_return(run: &Run<'_>) -> bool {
+    let driver = &run.driver;
+    let is_pivot = |name: &str| driver.definition.step(name).is_some_and(|s| s.nature == Nature::Pivot);
+    driver.phase() == Phase::Completed || driver.sent.iter().any(|s| is_pivot(&s.effect.step))
+}
+
+fn operator(verb: Verb) -> Input {
+    Input::Operator { verb, reason: "looked into it".into(), by: "operator".into() }
+}
+
+fn assert_stuck(run: &Run<'_>, scenario: &str) {
+    let driver = &run.driver;
+    assert_eq!(driver.phase(), Phase::Stuck, "{scenario}: should be stuck: {:#?}", driver.progress);
+    let alarmed = driver.alarms.iter().any(|(code, _)| *code == crate::AlarmCode::Stuck);
+    assert!(alarmed, "{scenario}: stuck without an alarm (I4)");
+}

@@ -1,0 +1,190 @@
+//! A saga run against modelled participants: they keep fences as real ones do, answer from a script, and are asked at
+//! the end whether what they hold is what the saga's end promises.
+
+use super::{Driver, Sent};
+use crate::{ChildEnd, Definition, Input, Phase, Reply, WakeOn, definition::Kind};
+use message::{Command, Direction, EffectKey, Event, Message, Outcome, Refusal};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What the world answers when all goes well: a reply to each command, undos included, and the events that are
+/// waited for.
+#[derive(Default)]
+pub struct Script {
+    answers: BTreeMap<&'static str, (&'static str, Value)>,
+    events: BTreeMap<&'static str, Value>,
+}
+
+impl Script {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The reply to every command `C`.
+    pub fn answer<C: Command>(mut self, reply: C::Reply) -> Self {
+        self.answers.insert(C::NAME, (C::Reply::NAME, json!(reply)));
+        self
+    }
+
+    /// An event that comes once a step waits for it.
+    pub fn event<E: Event>(mut self, event: E) -> Self {
+        self.events.insert(E::NAME, json!(event));
+        self
+    }
+}
+
+/// How a participant reacts to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reaction {
+    Accept,
+    Refuse,
+    RefuseRetryably,
+    /// Does as asked, but the reply is lost or late.
+    ActSilently,
+    /// The command is lost or late.
+    Lose,
+}
+
+/// What a participant has on record for one effect key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fence {
+    Applied,
+    /// Its undo came: before it, or after it.
+    Undone,
+}
+
+/// One run of a saga from its start.
+pub(super) struct Run<'a> {
+    pub driver: Driver<'a>,
+    script: &'a Script,
+    fences: BTreeMap<EffectKey, Fence>,
+    /// How many of `driver.sent` were seen by a participant.
+    seen: usize,
+    /// Every reply and event that came, for bringing them again.
+    pub came: Vec<Input>,
+    pub holds_events_back: bool,
+}
+
+/// More steps than any scenario takes; a run that needs more does not end.
+const MAX_STEPS: usize = 10_000;
+
+impl<'a> Run<'a> {
+    pub fn start(definition: &'a Definition, event: &Value, script: &'a Script) -> Self {
+        let driver = Driver::start(definition, event);
+        Self { driver, script, fences: BTreeMap::new(), seen: 0, came: Vec::new(), holds_events_back: false }
+    }
+
+    /// Lets one thing happen: a participant takes a command, else an event comes, else time passes. False when nothing
+    /// is left to happen.
+    pub fn step(&mut self, react: &mut dyn FnMut(&Sent) -> Reaction) -> bool {
+        if let Some(sent) = self.driver.sent.get(self.seen).cloned() {
+            self.seen += 1;
+            self.take(&sent, react(&sent));
+            return true;
+        }
+        if let Some(event) = self.awaited_event() {
+            self.come(event);
+            return true;
+        }
+        self.driver.fire_next()
+    }
+
+    /// Steps until nothing is left to happen, which is the end or an operator's turn.
+    pub fn finish(&mut self, react: &mut dyn FnMut(&Sent) -> Reaction) {
+        for _ in 0..MAX_STEPS {
+            if !self.step(react) {
+                return;
+            }
+        }
+        panic!("the saga does not come to an end: {:#?}", self.driver.progress);
+    }
+
+    /// Delivers a command to the participant that it is for.
+    pub fn take(&mut self, sent: &Sent, reaction: Reaction) {
+        let refusal = |retryable| Refusal { code: "test.refused".into(), message: "no".into(), retryable };
+        match reaction {
+            Reaction::Accept => {
+                let input = self.obey(sent);
+                self.come(input);
+            }
+            Reaction::ActSilently => drop(self.obey(sent)),
+            Reaction::Lose => {}
+            Reaction::Refuse => self.come(refused(sent, refusal(false))),
+            Reaction::RefuseRetryably => self.come(refused(sent, refusal(true))),
+        }
+    }
+
+    /// Feeds an input and remembers it, for bringing it again.
+    pub fn come(&mut self, input: Input) {
+        self.came.push(input.clone());
+        self.driver.apply(input);
+    }
+
+    /// What the participant does, by its fence, and what it answers.
+    fn obey(&mut self, sent: &Sent) -> Input {
+        let barred = Refusal::new("test.undone", "its undo came first");
+        match sent.effect.direction {
+            Direction::Do if self.fences.get(&sent.effect) == Some(&Fence::Undone) => refused(sent, barred),
+            Direction::Do => {
+                self.fences.insert(sent.effect.clone(), Fence::Applied);
+                self.accepted(sent)
+            }
+            Direction::Undo => {
+                self.fences.insert(sent.effect.counterpart(), Fence::Undone);
+                self.accepted(sent)
+            }
+        }
+    }
+
+    fn accepted(&self, sent: &Sent) -> Input {
+        if sent.is_child {
+            return Input::ChildEnded { effect: sent.effect.clone(), end: ChildEnd::Completed };
+        }
+        let answer = self.script.answers.get(sent.name.as_str());
+        let (name, body) = answer.unwrap_or_else(|| panic!("the script has no answer to {}", sent.name));
+        reply(sent, Outcome::Ok, name, body.clone())
+    }
+
+    fn awaited_event(&self) -> Option<Input> {
+        let is_answer = |on: &WakeOn| matches!(on, WakeOn::AnswerOrDeadline(_) | WakeOn::Operator);
+        let wakes = self.driver.progress.wakes().into_iter().filter(|w| is_answer(&w.on) && !self.holds_events_back);
+        wakes.filter_map(|wake| self.driver.definition.step(&wake.step)).find_map(|step| match &step.kind {
+            Kind::Wait(wait) => {
+                let body = self.script.events.get(wait.on.name)?.clone();
+                Some(Input::Event { name: wait.on.name.to_owned(), body })
+            }
+            Kind::Started | Kind::Call(_) | Kind::Child(_) => None,
+        })
+    }
+
+    /// The slate is as clean as the saga's end promises, and the history replays.
+    pub fn check_end(&self, expected: Phase, scenario: &str) {
+        let driver = &self.driver;
+        assert_eq!(driver.phase(), expected, "{scenario}: the end is not the expected one: {:#?}", driver.progress);
+        for step in driver.definition.steps().filter(|s| s.acts()) {
+            let applied = |f: &&EffectKey| f.step == step.name && self.fences[*f] == Fence::Applied;
+            let live = self.fences.keys().filter(applied).count();
+            match expected {
+                Phase::Completed => assert_eq!(live, 1, "{scenario}: {} took effect {live} times", step.name),
+                Phase::Compensated if step.undo.is_some() => {
+                    assert_eq!(live, 0, "{scenario}: {} is left behind", step.name);
+                }
+                Phase::Compensated | Phase::Running | Phase::Compensating | Phase::Stuck => {}
+            }
+        }
+        driver.check_replay();
+    }
+}
+
+fn refused(sent: &Sent, refusal: Refusal) -> Input {
+    if sent.is_child {
+        let end = ChildEnd::Compensated { code: refusal.code, reason: refusal.message };
+        return Input::ChildEnded { effect: sent.effect.clone(), end };
+    }
+    reply(sent, Outcome::Refused, Refusal::NAME, json!(refusal))
+}
+
+fn reply(sent: &Sent, outcome: Outcome, name: &str, body: Value) -> Input {
+    let (effect, attempt) = (sent.effect.clone(), sent.attempt);
+    Input::Reply(Reply { effect, attempt, outcome, name: name.to_owned(), body })
+}

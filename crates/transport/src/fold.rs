@@ -1,0 +1,604 @@
+//! One pass over a batch: every input is folded in order into the working set, and the result assembled into changes.
+//!
+//! Pure: no I/O. A pass that finds rows missing is thrown away after it has learnt of all of them, and run again.
+
+use crate::{
+    codec::Codec,
+    context::Context,
+    error::Stop,
+    fence::{Conversation, Fenced},
+    ports::{Changes, IdempotencyKey, JournalEntry, Mark, OutboxRow, Parked, Record, Row, Save, StoredAnswer, StreamMark},
+    router::{Handler, Router},
+    unit::{Emit, Fold, Key, Meta, Unit},
+};
+use message::{Direction, Envelope, Refusal, Stream, TraceContext};
+use std::{
+    any::Any,
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::Hasher,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use uuid::Uuid;
+
+/// How many shards an outbox has: the unit in which relays of several processes divide the work.
+pub const SHARDS: i16 = 4;
+/// A due timer whose handler leaves it due is tried again after this long.
+const WAKE_AGAIN_MS: i64 = 250;
+
+pub(crate) type AnyAnswer = Box<dyn Any + Send>;
+pub(crate) type CallFold<C> = Box<dyn Fn(&C, &mut Unit) -> Fold<(AnyAnswer, Option<String>)> + Send + Sync>;
+
+/// What a batch is made of.
+pub(crate) enum Work<C: Context> {
+    Message { record: Arc<Record>, envelope: Envelope, handler: Handler<C>, command: bool, parked: Option<Parked> },
+    Reply { record: Arc<Record>, envelope: Envelope, body: serde_json::Value, parked: Option<Parked> },
+    /// Could not be decoded.
+    Poison { record: Arc<Record>, envelope: Option<Envelope>, command: bool, reason: String, parked: Option<Parked> },
+    /// An operator gave this parked record up.
+    Skip { parked: Parked, envelope: Option<Envelope> },
+    Wake { kind: &'static str, id: Uuid },
+    Call { fold: CallFold<C>, correlation_id: Option<String>, idempotency: Option<(IdempotencyKey, u64)> },
+}
+
+impl<C: Context> Work<C> {
+    pub fn stream(&self) -> Option<&Stream> {
+        match self {
+            Self::Message { envelope, .. } => Some(&envelope.stream),
+            Self::Poison { envelope, .. } | Self::Skip { envelope, .. } => envelope.as_ref().map(|e| &e.stream),
+            Self::Reply { .. } | Self::Wake { .. } | Self::Call { .. } => None,
+        }
+    }
+}
+
+/// What became of one input.
+pub(crate) enum Done {
+    Nothing,
+    Duplicate,
+    Parked,
+    Refused(Refusal),
+    Answer(AnyAnswer),
+    /// The stored answer of an earlier use of the idempotency key, as JSON.
+    Repeated(String),
+    KeyReused,
+    Failed(String),
+}
+
+/// Everything a pass accumulates besides the unit.
+pub(crate) struct Pass<'a, C: Context> {
+    pub context: &'a C,
+    pub router: &'a Router<C>,
+    pub marks: HashMap<Stream, (Mark, Mark)>,
+    pub stored: &'a HashMap<IdempotencyKey, StoredAnswer>,
+    pub changes: Changes,
+    pub woken: HashSet<Key>,
+    pub outside: Vec<Box<dyn Any + Send>>,
+    journal: BTreeMap<(&'static str, Uuid), Vec<serde_json::Value>>,
+}
+
+impl<'a, C: Context> Pass<'a, C> {
+    pub fn new(
+        context: &'a C,
+        router: &'a Router<C>,
+        marks: &HashMap<Stream, Mark>,
+        stored: &'a HashMap<IdempotencyKey, StoredAnswer>,
+    ) -> Self {
+        let marks = marks.iter().map(|(s, m)| (s.clone(), (*m, *m))).collect();
+        let changes = Changes::default();
+        Self {
+            context,
+            router,
+            marks,
+            stored,
+            changes,
+            woken: HashSet::new(),
+            outside: Vec::new(),
+            journal: BTreeMap::new(),
+        }
+    }
+
+    /// Folds one input. `None`: rows are missing; the pass goes on only to learn what else is.
+    pub fn fold(&mut self, unit: &mut Unit, work: &Work<C>, trace: Option<TraceContext>) -> Option<Done> {
+        match work {
+            Work::Message { record, envelope, handler, command, parked } => {
+                unit.meta = meta(envelope, trace);
+                self.message(unit, record, envelope, handler, *command, parked.as_ref())
+            }
+            Work::Reply { record, envelope, body, parked } => {
+                unit.meta = meta(envelope, trace);
+                self.reply(unit, record, envelope, body, parked.as_ref())
+            }
+            Work::Poison { record, envelope, command, reason, parked } => {
+                self.poison(unit.now_ms, record, envelope.as_ref(), *command, reason, parked.as_ref());
+                Some(Done::Parked)
+            }
+            Work::Skip { parked, envelope } => self.skip(unit, parked, envelope.as_ref(), trace),
+            Work::Wake { kind, id } => self.wake(unit, kind, *id, trace),
+            Work::Call { fold, correlation_id, idempotency } => {
+                unit.meta = Meta { trace, correlation_id: correlation_id.clone(), causation_id: None };
+                self.call(unit, fold, idempotency.as_ref())
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        unit: &mut Unit,
+        record: &Arc<Record>,
+        envelope: &Envelope,
+        handler: &Handler<C>,
+        command: bool,
+        parked: Option<&Parked>,
+    ) -> Option<Done> {
+        let mark = self.mark(&envelope.stream);
+        if envelope.seq <= mark.last_seq {
+            self.unpark(&envelope.stream, parked);
+            return Some(Done::Duplicate);
+        }
+        let behind = parked.is_none() && mark.parked > 0;
+        let jump = command && envelope.seq != mark.last_seq + 1;
+        if behind || jump {
+            let reason = if behind { "waits behind a parked record of its stream" } else { "a predecessor is missing" };
+            self.park(unit.now_ms, record, Some((envelope, command)), reason, true, parked);
+            return Some(Done::Parked);
+        }
+        let result = guarded(|| {
+            if command { fold_command(self.context, unit, envelope, handler) } else { handler(self.context, unit, envelope).map(|_| ()) }
+        });
+        match result {
+            Ok(()) => {
+                self.keep(unit);
+                self.advance(&envelope.stream, envelope.seq);
+                self.unpark(&envelope.stream, parked);
+                Some(Done::Nothing)
+            }
+            Err(Stop::Need) => self.need(unit),
+            Err(Stop::Refused(refusal)) => Some(self.give_up(unit, record, envelope, command, &refusal.to_string(), parked)),
+            Err(Stop::Poison(reason)) => Some(self.give_up(unit, record, envelope, command, &reason, parked)),
+        }
+    }
+
+    fn give_up(
+        &mut self,
+        unit: &mut Unit,
+        record: &Arc<Record>,
+        envelope: &Envelope,
+        command: bool,
+        reason: &str,
+        parked: Option<&Parked>,
+    ) -> Done {
+        unit.discard_staged();
+        self.park(unit.now_ms, record, Some((envelope, command)), reason, false, parked);
+        Done::Parked
+    }
+
+    /// A reply that cannot be placed is parked alone: nothing waits behind it.
+    fn reply(
+        &mut self,
+        unit: &mut Unit,
+        record: &Arc<Record>,
+        envelope: &Envelope,
+        body: &serde_json::Value,
+        parked: Option<&Parked>,
+    ) -> Option<Done> {
+        let Some(route) = &self.router.replies else { return Some(Done::Nothing) };
+        let reason = match guarded(|| (route.fold)(self.context, unit, envelope, body)) {
+            Ok(()) => {
+                self.keep(unit);
+                self.changes.unpark.extend(parked.map(|p| p.id));
+                return Some(Done::Nothing);
+            }
+            Err(Stop::Need) => return self.need(unit),
+            Err(Stop::Refused(refusal)) => refusal.to_string(),
+            Err(Stop::Poison(reason)) => reason,
+        };
+        unit.discard_staged();
+        self.park(unit.now_ms, record, None, &reason, false, parked);
+        Some(Done::Parked)
+    }
+
+    fn fail(&mut self, unit: &mut Unit, reason: String) -> Option<Done> {
+        unit.discard_staged();
+        Some(Done::Failed(reason))
+    }
+
+    fn poison(
+        &mut self,
+        now_ms: i64,
+        record: &Arc<Record>,
+        envelope: Option<&Envelope>,
+        command: bool,
+        reason: &str,
+        parked: Option<&Parked>,
+    ) {
+        // Known to be a duplicate by its headers: what its body is does not matter any more.
+        if let Some(envelope) = envelope
+            && envelope.seq <= self.mark(&envelope.stream).last_seq
+        {
+            return self.unpark(&envelope.stream, parked);
+        }
+        self.park(now_ms, record, envelope.map(|e| (e, command)), reason, false, parked);
+    }
+
+    fn skip(
+        &mut self,
+        unit: &mut Unit,
+        parked: &Parked,
+        envelope: Option<&Envelope>,
+        trace: Option<TraceContext>,
+    ) -> Option<Done> {
+        if let Some(envelope) = envelope {
+            unit.meta = meta(envelope, trace);
+            if envelope.saga.is_some() && envelope.outcome.is_none() {
+                match guarded(|| skip_command(unit, envelope)) {
+                    Ok(()) => self.keep(unit),
+                    Err(Stop::Need) => return self.need(unit),
+                    Err(Stop::Refused(r)) => return self.fail(unit, r.to_string()),
+                    Err(Stop::Poison(reason)) => return self.fail(unit, reason),
+                }
+            }
+            self.advance(&envelope.stream, envelope.seq);
+            self.unpark(&envelope.stream, Some(parked));
+        } else {
+            self.changes.unpark.push(parked.id);
+        }
+        Some(Done::Nothing)
+    }
+
+    fn wake(&mut self, unit: &mut Unit, kind: &'static str, id: Uuid, trace: Option<TraceContext>) -> Option<Done> {
+        unit.meta = Meta { trace, ..Meta::default() };
+        let Some(handle) = self.router.wakes.get(kind) else { return Some(Done::Failed(format!("no wake route for {kind}"))) };
+        match guarded(|| handle(self.context, unit, id)) {
+            Ok(()) => {
+                self.keep(unit);
+                self.woken.insert((kind, id));
+                Some(Done::Nothing)
+            }
+            Err(Stop::Need) => self.need(unit),
+            Err(Stop::Refused(refusal)) => self.fail(unit, refusal.to_string()),
+            Err(Stop::Poison(reason)) => self.fail(unit, reason),
+        }
+    }
+
+    fn call(&mut self, unit: &mut Unit, fold: &CallFold<C>, key: Option<&(IdempotencyKey, u64)>) -> Option<Done> {
+        if let Some((key, hash)) = key {
+            let earlier = self.changes.answers.iter().find(|(k, _)| k == key).map(|(_, a)| a);
+            if let Some(answer) = self.stored.get(key).or(earlier) {
+                let same = answer.request_hash == *hash;
+                return Some(if same { Done::Repeated(answer.answer.clone()) } else { Done::KeyReused });
+            }
+        }
+        match guarded(|| fold(self.context, unit)) {
+            Ok((answer, json)) => {
+                self.keep(unit);
+                if let (Some((key, hash)), Some(json)) = (key, json) {
+                    self.changes.answers.push((key.clone(), StoredAnswer { request_hash: *hash, answer: json }));
+                }
+                Some(Done::Answer(answer))
+            }
+            Err(Stop::Need) => self.need(unit),
+            Err(Stop::Refused(refusal)) => {
+                unit.discard_staged();
+                Some(Done::Refused(refusal))
+            }
+            Err(Stop::Poison(reason)) => self.fail(unit, reason),
+        }
+    }
+
+    fn need(&mut self, unit: &mut Unit) -> Option<Done> {
+        unit.discard_staged();
+        None
+    }
+
+    fn mark(&self, stream: &Stream) -> Mark {
+        self.marks.get(stream).map(|(_, now)| *now).unwrap_or_default()
+    }
+
+    fn mark_mut(&mut self, stream: &Stream) -> &mut Mark {
+        &mut self.marks.entry(stream.clone()).or_default().1
+    }
+
+    fn advance(&mut self, stream: &Stream, seq: u64) {
+        self.mark_mut(stream).last_seq = seq;
+    }
+
+    fn unpark(&mut self, stream: &Stream, parked: Option<&Parked>) {
+        if let Some(parked) = parked {
+            self.changes.unpark.push(parked.id);
+            let mark = self.mark_mut(stream);
+            mark.parked = mark.parked.saturating_sub(1);
+        }
+    }
+
+    fn park(
+        &mut self,
+        now_ms: i64,
+        record: &Arc<Record>,
+        envelope: Option<(&Envelope, bool)>,
+        reason: &str,
+        gap: bool,
+        again: Option<&Parked>,
+    ) {
+        if let Some((envelope, _)) = envelope {
+            self.unpark(&envelope.stream, again);
+            self.mark_mut(&envelope.stream).parked += 1;
+        } else if let Some(again) = again {
+            self.changes.unpark.push(again.id);
+        }
+        self.changes.park.push(Parked {
+            id: 0,
+            position: envelope.map(|(e, _)| (e.stream.clone(), e.seq)),
+            strict: envelope.is_some_and(|(_, command)| command),
+            record: (**record).clone(),
+            reason: reason.chars().take(500).collect(),
+            gap,
+            since_ms: again.map_or(now_ms, |p| p.since_ms),
+        });
+    }
+
+    /// Moves what the fold staged into the working set: sequence numbers are given here.
+    fn keep(&mut self, unit: &mut Unit) {
+        let mut staged = unit.keep_staged();
+        for emit in staged.emits.drain(..) {
+            let row = outbox_row(unit, emit);
+            self.changes.outbox.push(row);
+        }
+        for (key, entry) in staged.journal.drain(..) {
+            self.journal.entry(key).or_default().push(entry);
+        }
+        self.outside.append(&mut staged.outside);
+    }
+
+    /// Completes the changes after a pass in which nothing was missing.
+    pub fn finish(mut self, unit: &mut Unit) -> Result<(Changes, Vec<Box<dyn Any + Send>>), String> {
+        for (stream, (before, after)) in std::mem::take(&mut self.marks) {
+            if before != after {
+                self.changes.marks.push((stream, before, after));
+            }
+        }
+        self.changes.marks.sort_by(|a, b| a.0.cmp(&b.0));
+        let now_ms = unit.now_ms;
+        for (key, slot) in &mut unit.slots {
+            let woken = self.woken.contains(key);
+            if slot.value.is_none() && slot.row.is_none() && woken {
+                self.changes.disarm.push(*key);
+            }
+            if let Some(value) = slot.value.as_ref().filter(|_| slot.dirty || woken) {
+                let saved = value.save().map_err(|e| format!("{} {} cannot be written: {e}", key.0, key.1))?;
+                let armed = slot.row.as_ref().and_then(|r| r.armed_ms);
+                let (armed, changed) = arm(&mut self.changes, *key, saved.wake_at_ms, armed, woken.then_some(now_ms));
+                if slot.dirty || changed {
+                    let version = slot.row.as_ref().map_or(0, |r| r.version);
+                    let row = Row {
+                        id: key.1,
+                        version: version + 1,
+                        status: saved.status.to_owned(),
+                        parent: saved.parent,
+                        rank: saved.rank,
+                        state: saved.json,
+                        streams: slot.streams.clone(),
+                        armed_ms: armed,
+                    };
+                    self.changes.saves.push(Save { kind: key.0, expected: version, row });
+                }
+            }
+        }
+        self.changes.saves.sort_by(|a, b| (a.kind, a.row.id).cmp(&(b.kind, b.row.id)));
+        self.changes.arm.sort_unstable();
+        self.changes.disarm.sort_unstable();
+        self.journal(now_ms);
+        Ok((self.changes, self.outside))
+    }
+
+    fn journal(&mut self, at_ms: i64) {
+        for ((kind, id), entries) in std::mem::take(&mut self.journal) {
+            let save = self.changes.saves.iter().find(|s| s.kind == kind && s.row.id == id);
+            let version = save.map_or(0, |s| s.row.version);
+            let entries = serde_json::Value::Array(entries).to_string();
+            self.changes.journal.push(JournalEntry { kind, id, version, at_ms, entries });
+        }
+    }
+}
+
+/// Sets the aggregate's one timer row where the state asks for an earlier one than stands; answers the bound and whether it changed.
+fn arm(
+    changes: &mut Changes,
+    key: Key,
+    wake_at_ms: Option<i64>,
+    armed: Option<i64>,
+    woken_at: Option<i64>,
+) -> (Option<i64>, bool) {
+    match (wake_at_ms, armed, woken_at) {
+        (Some(wake), _, Some(now)) => {
+            let next = wake.max(now + WAKE_AGAIN_MS);
+            changes.arm.push((key.0, key.1, next));
+            (Some(next), true)
+        }
+        (Some(wake), Some(armed), None) if wake >= armed => (Some(armed), false),
+        (Some(wake), _, None) => {
+            changes.arm.push((key.0, key.1, wake));
+            (Some(wake), true)
+        }
+        (None, None, None) => (None, false),
+        (None, _, _) => {
+            changes.disarm.push(key);
+            (None, true)
+        }
+    }
+}
+
+fn meta(envelope: &Envelope, trace: Option<TraceContext>) -> Meta {
+    Meta { trace, correlation_id: envelope.correlation_id.clone(), causation_id: Some(envelope.id.to_string()) }
+}
+
+/// The fence around a command (design: effect keys): see [`Conversation::admit`].
+fn fold_command<C: Context>(context: &C, unit: &mut Unit, envelope: &Envelope, handler: &Handler<C>) -> Fold<()> {
+    let saga = envelope.saga.as_ref().ok_or_else(|| Stop::Poison("a command without saga headers".into()))?;
+    let id = saga.effect.saga_id;
+    let before = unit.get::<Conversation>(id)?.unwrap_or_else(|| Conversation::new(saga));
+    let mut talk = before.clone();
+    let met = talk.admit(saga);
+    unit.put(id, talk.clone());
+    match met {
+        Fenced::Waiting => Ok(()),
+        Fenced::Answered(given) => unit.reply(&talk.saga_ref(&saga.effect, saga.attempt), &given),
+        Fenced::Barred(refusal) => unit.answer_any(&saga.effect, Err(refusal)),
+        Fenced::New => match handler(context, unit, envelope) {
+            Ok(None) => Ok(()),
+            Ok(Some(reply)) => unit.answer_any(&saga.effect, Ok(reply)),
+            Err(Stop::Refused(refusal)) => {
+                unit.discard_staged();
+                unit.put(id, talk);
+                unit.answer_any(&saga.effect, Err(refusal))
+            }
+            Err(other) => Err(other),
+        },
+    }
+}
+
+/// A skipped do is barred and refused, a skipped undo refused for good, so that its saga becomes stuck and visible.
+fn skip_command(unit: &mut Unit, envelope: &Envelope) -> Fold<()> {
+    let Some(saga) = &envelope.saga else { return Ok(()) };
+    let id = saga.effect.saga_id;
+    let mut talk = unit.get::<Conversation>(id)?.unwrap_or_else(|| Conversation::new(saga));
+    if talk.admit(saga) != Fenced::New {
+        return Ok(());
+    }
+    unit.put(id, talk);
+    let what = match saga.effect.direction {
+        Direction::Do => "was given up by an operator and is not carried out",
+        Direction::Undo => "could not be undone: an operator gave the command up",
+    };
+    let refusal = Refusal::new("platform.skipped", format!("`{}` {what}", saga.effect.step));
+    unit.answer_any(&saga.effect, Err(refusal))
+}
+
+/// A panic in a fold is a poison input, not the end of the process.
+fn guarded<T>(fold: impl FnOnce() -> Fold<T>) -> Fold<T> {
+    catch_unwind(AssertUnwindSafe(fold)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Stop::Poison(format!("the handler panicked: {text}")))
+    })
+}
+
+fn outbox_row(unit: &mut Unit, emit: Emit) -> OutboxRow {
+    let seq = unit.slots.get(&emit.owner).and_then(|s| s.streams.iter().find(|m| m.topic == emit.topic));
+    let (seq, hash) = seq.map_or((1, 0), |m| (m.last_seq + 1, m.hash));
+    let envelope = unit.envelope(&emit, seq);
+    let hash = running_hash(hash, &envelope.id, emit.value.as_deref());
+    if let Some(slot) = unit.slots.get_mut(&emit.owner) {
+        slot.streams.retain(|m| m.topic != emit.topic);
+        slot.streams.push(StreamMark { topic: emit.topic.clone(), last_seq: seq, hash });
+    }
+    let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
+    OutboxRow {
+        id: 0,
+        table: 0,
+        shard: shard_of(&emit.key),
+        stream: envelope.stream.to_string(),
+        seq,
+        record: crate::ports::NewRecord { topic: emit.topic, key: emit.key, headers, value: emit.value },
+        created_ms: unit.now_ms,
+    }
+}
+
+/// Order holds per key, so the shard goes by the key.
+fn shard_of(key: &str) -> i16 {
+    let mut hasher = Fnv::default();
+    hasher.write(key.as_bytes());
+    (hasher.finish() % SHARDS as u64) as i16
+}
+
+/// The running hash of a stream after one more message: FNV-1a, 64 bits, over the previous hash (big-endian), the message
+/// id (16 bytes) and the value (nothing for a tombstone). Truncated to 53 bits so that it survives JSON everywhere.
+pub fn running_hash(previous: u64, id: &Uuid, value: Option<&[u8]>) -> u64 {
+    let mut hasher = Fnv::default();
+    hasher.write(&previous.to_be_bytes());
+    hasher.write(id.as_bytes());
+    hasher.write(value.unwrap_or_default());
+    hasher.finish() & ((1 << 53) - 1)
+}
+
+/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>): stable across processes and languages, unlike std's hashers.
+pub(crate) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// Decodes a record into work; what cannot be decoded becomes [`Work::Poison`]. `None`: not for this context.
+pub(crate) fn decode<C: Context>(
+    router: &Router<C>,
+    codec: &Codec,
+    record: Arc<Record>,
+    parked: Option<Parked>,
+) -> Option<Work<C>> {
+    let headers = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
+    let envelope = match Envelope::from_headers(&record.topic, record.key.as_deref(), headers) {
+        Ok(envelope) => envelope,
+        Err(e) => {
+            let reason = e.to_string();
+            return Some(Work::Poison { record, envelope: None, command: false, reason, parked });
+        }
+    };
+    if router.replies.as_ref().is_some_and(|r| r.topic == record.topic) {
+        return Some(decode_reply(codec, record, envelope, parked));
+    }
+    let route = router.routes.get(envelope.name.as_str()).filter(|r| r.topic == record.topic);
+    let Some(route) = route else {
+        // On a command topic everything is for us: an unknown command must not vanish.
+        let ours = router.routes.values().any(|r| r.command && r.topic == record.topic);
+        let reason = format!("`{}` is not a command of this context", envelope.name);
+        return ours.then_some(Work::Poison { record, envelope: Some(envelope), command: true, reason, parked });
+    };
+    let decoded = match (&record.value, &route.tombstone) {
+        (Some(bytes), _) => (route.decode)(codec, bytes).map_err(|e| e.to_string()),
+        (None, Some(tombstone)) => tombstone_handler(&envelope, tombstone.clone()),
+        (None, None) => Err(format!("{} has no value", envelope.name)),
+    };
+    let command = route.command;
+    Some(match decoded {
+        Ok(handler) => Work::Message { record, envelope, handler, command, parked },
+        Err(reason) => Work::Poison { record, envelope: Some(envelope), command, reason, parked },
+    })
+}
+
+type Tombstone<C> = Arc<dyn Fn(&C, &mut Unit, Uuid) -> Fold<()> + Send + Sync>;
+
+fn tombstone_handler<C: Context>(envelope: &Envelope, tombstone: Tombstone<C>) -> Result<Handler<C>, String> {
+    let id: Uuid = envelope.stream.aggregate_id.parse().map_err(|_| "ce_subject has no UUID".to_owned())?;
+    Ok(Arc::new(move |context: &C, unit: &mut Unit, _: &Envelope| tombstone(context, unit, id).map(|()| None)))
+}
+
+fn decode_reply<C: Context>(codec: &Codec, record: Arc<Record>, envelope: Envelope, parked: Option<Parked>) -> Work<C> {
+    let body = match record.value.as_deref() {
+        None => Err("a reply without a value".to_owned()),
+        Some(bytes) => crate::codec::Wire::parse(bytes).and_then(|w| codec.decode_json(&w)).map_err(|e| e.to_string()),
+    };
+    match body {
+        Ok(body) if envelope.saga.is_some() && envelope.outcome.is_some() => {
+            Work::Reply { record, envelope, body, parked }
+        }
+        Ok(_) => {
+            let reason = "a reply without saga or outcome headers".to_owned();
+            Work::Poison { record, envelope: None, command: false, reason, parked }
+        }
+        // Replies are not gated by sequence, so a bad one holds nothing behind it.
+        Err(reason) => Work::Poison { record, envelope: None, command: false, reason, parked },
+    }
+}
+

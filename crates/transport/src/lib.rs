@@ -1,0 +1,31 @@
+//! How messages travel: the batch shell with its inbox, outbox, fences, timers and parking, the relay, the codec and
+//! the ports they stand on (log, store, clock), each with a real implementation and one in memory.
+
+pub mod clock;
+pub mod codec;
+pub mod consumer;
+mod context;
+mod error;
+mod fence;
+mod fold;
+pub mod kafka;
+pub mod memory;
+pub mod metric_names;
+mod murmur2;
+pub mod parking;
+pub mod ports;
+pub mod postgres;
+pub mod registry;
+pub mod relay;
+mod router;
+mod shell;
+pub mod spans;
+pub mod timers;
+mod unit;
+
+pub use context::{Aggregate, Context, Kinds};
+pub use error::{CallError, Error, Stop};
+pub use fence::{Conversation, FENCE, Fenced};
+pub use router::{Answer, Router};
+pub use shell::{Call, Idempotency, Shell, ShellConfig};
+pub use unit::{Claim, Fold, Unit};

@@ -1,0 +1,232 @@
+//! The store in memory: the same tables and the same locks, without a server.
+
+use super::{SteppedClock, lock, state::{Held, State}, tx::MemoryTx};
+use crate::{
+    error::Error,
+    ports::{Backlog, JournalEntry, Lease, Mark, OutboxRow, Parked, ParkedAction, Query, Row, Store},
+};
+use message::{EffectKey, headers};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// How long idempotency answers are kept, milliseconds: 24 h.
+const KEEP_ANSWERS_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What the next commit meets, when a test or the simulator says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFault {
+    /// Nothing happens, and the caller is told so.
+    Failed,
+    /// The answer gets lost; `took_effect` says what [`Store::committed`] will find.
+    Unknown { took_effect: bool },
+}
+
+/// A context's state in memory. Clones share it; it is gone with the last of them.
+#[derive(Clone)]
+pub struct MemoryStore {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub state: Mutex<State>,
+    pub clock: SteppedClock,
+    /// Notified whenever a transaction ends.
+    pub unlocked: Notify,
+    pub faults: Mutex<VecDeque<CommitFault>>,
+    transactions: AtomicU64,
+}
+
+impl MemoryStore {
+    /// An empty store for `kinds`, the context's; [`crate::FENCE`] is added. Its clock is its own, see [`MemoryStore::clock`].
+    pub fn new(kinds: crate::Kinds) -> Self {
+        Self::with_clock(kinds, SteppedClock::default())
+    }
+
+    /// As [`MemoryStore::new`], on a clock that is shared with others.
+    pub fn with_clock(kinds: crate::Kinds, clock: SteppedClock) -> Self {
+        let kinds = kinds.iter().copied().chain([crate::FENCE]);
+        let shared = Shared {
+            state: Mutex::new(State::new(kinds)),
+            clock,
+            unlocked: Notify::new(),
+            faults: Mutex::default(),
+            transactions: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The clock that timers, leases and answers are judged by.
+    pub fn clock(&self) -> &SteppedClock {
+        &self.shared.clock
+    }
+
+    /// The next commit meets this fault; several are met one after another.
+    pub fn fail_next_commit(&self, fault: CommitFault) {
+        lock(&self.shared.faults).push_back(fault);
+    }
+
+    /// Every parked record, of all consumers.
+    pub fn parked(&self) -> Vec<Parked> {
+        self.state(|s| s.parking.all())
+    }
+
+    /// An operator's decision about a parked record; false when there is none with this id.
+    pub fn decide(&self, id: i64, action: ParkedAction) -> bool {
+        self.state(|s| s.parking.decide(id, action))
+    }
+
+    pub(super) fn state<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> T {
+        use_it(&mut lock(&self.shared.state))
+    }
+}
+
+impl Store for MemoryStore {
+    type Tx = MemoryTx;
+    type Token = u64;
+
+    async fn begin(&self) -> Result<MemoryTx, Error> {
+        let id = self.shared.transactions.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(MemoryTx { store: self.clone(), id })
+    }
+
+    async fn committed(&self, token: &u64) -> Result<bool, Error> {
+        Ok(self.state(|s| s.committed_unknown.contains(token)))
+    }
+
+    async fn now_ms(&self) -> Result<i64, Error> {
+        Ok(self.clock().now())
+    }
+
+    async fn get(&self, kind: &'static str, ids: &[Uuid]) -> Result<Vec<Row>, Error> {
+        self.state(|s| {
+            let table = s.table(kind)?;
+            Ok(table.values().filter(|row| ids.contains(&row.id)).cloned().collect())
+        })
+    }
+
+    async fn list(&self, kind: &'static str, query: &Query) -> Result<Vec<Row>, Error> {
+        self.state(|s| s.list(kind, query))
+    }
+
+    async fn journal(&self, kind: &'static str, id: Uuid) -> Result<Vec<JournalEntry>, Error> {
+        Ok(self.state(|s| s.journal.range((kind, id, i64::MIN)..=(kind, id, i64::MAX)).map(|(_, e)| e.clone()).collect()))
+    }
+
+    async fn lease(&self, owner: Uuid, shards: i16, ttl: Duration) -> Result<Vec<Lease>, Error> {
+        let now_ms = self.clock().now();
+        let until_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+        Ok(self.state(|s| {
+            (0..shards)
+                .filter_map(|shard| {
+                    let held = s.leases.entry(shard).or_insert(Held { owner, epoch: 1, until_ms });
+                    take_lease(held, owner, now_ms, until_ms).then_some(Lease { shard, owner, epoch: held.epoch })
+                })
+                .collect()
+        }))
+    }
+
+    async fn release(&self, owner: Uuid) -> Result<(), Error> {
+        let expired = self.clock().now() - 1;
+        self.state(|s| s.leases.values_mut().filter(|held| held.owner == owner).for_each(|held| held.until_ms = expired));
+        Ok(())
+    }
+
+    async fn unsent(&self, shards: &[i16], limit: usize) -> Result<Vec<OutboxRow>, Error> {
+        let ours = |row: &&OutboxRow| shards.contains(&row.shard);
+        Ok(self.state(|s| s.outbox.values().filter(ours).take(limit).cloned().collect()))
+    }
+
+    async fn sent(&self, leases: &[Lease], rows: &[(i64, i16)]) -> Result<(), Error> {
+        self.state(|s| {
+            for (id, table) in rows {
+                let Some(row) = s.outbox.get(id).filter(|row| row.table == *table) else { continue };
+                let held = s.leases.get(&row.shard);
+                let is = |l: &Lease| held.is_some_and(|h| (l.shard, l.owner, l.epoch) == (row.shard, h.owner, h.epoch));
+                if leases.iter().any(is) {
+                    s.outbox.remove(id);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn rotate(&self) -> Result<bool, Error> {
+        Ok(self.state(|s| {
+            let other = 1 - s.current;
+            let drained = s.outbox.values().all(|row| row.table != other);
+            if drained {
+                s.current = other;
+            }
+            drained
+        }))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Error> {
+        let now_ms = self.clock().now();
+        Ok(self.state(|s| {
+            let oldest = s.outbox.values().map(|row| row.created_ms).min().unwrap_or(now_ms);
+            Backlog { rows: s.outbox.len() as u64, oldest_ms: (now_ms - oldest).max(0) }
+        }))
+    }
+
+    async fn in_outbox(&self, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
+        let waits = |s: &State, key: &EffectKey| s.outbox.values().any(|row| is_effect(&row.record.headers, key));
+        Ok(self.state(|s| keys.iter().filter(|key| waits(s, key)).cloned().collect()))
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
+        let now_ms = self.clock().now();
+        let mut due: Vec<_> = self.state(|s| {
+            let due = s.timers.iter().filter(|(_, due_ms)| **due_ms <= now_ms);
+            due.map(|((kind, id), due_ms)| ((*kind).to_owned(), *id, *due_ms)).collect()
+        });
+        due.sort_by_key(|(_, id, due_ms)| (*due_ms, *id));
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn released(&self, consumer: &str, limit: usize) -> Result<Vec<(Parked, ParkedAction)>, Error> {
+        Ok(self.state(|s| {
+            let mark = |stream: &message::Stream| -> Mark {
+                s.marks.get(&(consumer.to_owned(), stream.clone())).copied().unwrap_or_default()
+            };
+            s.parking.released(consumer, limit, mark)
+        }))
+    }
+
+    async fn sweep(&self) -> Result<u64, Error> {
+        let oldest = self.clock().now() - KEEP_ANSWERS_MS;
+        Ok(self.state(|s| {
+            let before = s.answers.len();
+            s.answers.retain(|_, (_, given_ms)| *given_ms >= oldest);
+            (before - s.answers.len()) as u64
+        }))
+    }
+}
+
+/// A lease is taken when it is free, expired or ours; the epoch rises when the owner changes.
+fn take_lease(held: &mut Held, owner: Uuid, now_ms: i64, until_ms: i64) -> bool {
+    let ours = held.owner == owner;
+    if !ours && held.until_ms >= now_ms {
+        return false;
+    }
+    let epoch = held.epoch + i64::from(!ours);
+    *held = Held { owner, epoch, until_ms };
+    true
+}
+
+fn is_effect(found: &[(String, Vec<u8>)], key: &EffectKey) -> bool {
+    let is = |name: &str, value: &str| found.iter().any(|(k, v)| k == name && v == value.as_bytes());
+    is(headers::SAGA_ID, &key.saga_id.to_string())
+        && is(headers::SAGA_STEP, &key.step)
+        && is(headers::SAGA_DIRECTION, key.direction.as_str())
+        && is(headers::SAGA_ROUND, &key.round.to_string())
+}

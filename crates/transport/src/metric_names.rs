@@ -1,0 +1,28 @@
+//! Every metric of this crate, in one place. Labels: `context`, and what stands in the comment.
+
+/// Inputs folded (records, calls, timers).
+pub const INPUTS: &str = "mallbots_inputs_total";
+pub const INPUTS_FAILED: &str = "mallbots_inputs_failed_total";
+/// Records dropped because the inbox knew them.
+pub const INBOX_DUPLICATES: &str = "mallbots_inbox_duplicates_total";
+pub const PARKED: &str = "mallbots_parked_total";
+/// Parked records waiting now.
+pub const PARKED_NOW: &str = "mallbots_parked";
+/// Age of the oldest parked record, seconds.
+pub const PARKED_OLDEST_SECONDS: &str = "mallbots_parked_oldest_seconds";
+pub const BATCH_INPUTS: &str = "mallbots_batch_inputs";
+pub const BATCH_SECONDS: &str = "mallbots_batch_seconds";
+/// Label `what`.
+pub const BATCH_RETRIES: &str = "mallbots_batch_retries_total";
+pub const COMMITS_UNKNOWN: &str = "mallbots_commits_unknown_total";
+pub const OUTBOX_ROWS: &str = "mallbots_outbox_rows";
+/// Age of the oldest unsent row, seconds.
+pub const OUTBOX_OLDEST_SECONDS: &str = "mallbots_outbox_oldest_seconds";
+pub const RELAY_SENT: &str = "mallbots_relay_sent_total";
+pub const RELAY_ERRORS: &str = "mallbots_relay_errors_total";
+/// From commit to acknowledgement, seconds.
+pub const RELAY_DWELL_SECONDS: &str = "mallbots_relay_dwell_seconds";
+pub const LEASES_HELD: &str = "mallbots_relay_leases";
+/// Seconds between a record's creation and its processing.
+pub const CONSUMER_LAG_SECONDS: &str = "mallbots_consumer_lag_seconds";
+pub const TIMERS_FIRED: &str = "mallbots_timers_fired_total";

@@ -1,0 +1,343 @@
+//! A batch's transaction: statements of one step are pipelined, so a step costs one round trip whatever it touches.
+
+use super::{Sql, classify, outbox, rows};
+use crate::{
+    error::Error,
+    ports::{ClaimRows, Changes, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Save, StoredAnswer, Tx, Wanted},
+};
+use deadpool_postgres::Object;
+use futures::future::{try_join, try_join_all};
+use message::Stream;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio_postgres::{Statement, types::{Json, ToSql}};
+
+/// Rolled back when dropped before the commit.
+pub struct PgTx {
+    client: Option<Object>,
+    sql: Arc<Sql>,
+    begun: bool,
+    /// The transaction's id, by which the outcome of a commit can be asked for later.
+    xid: i64,
+    /// The outbox table writers use now.
+    table: i16,
+}
+
+impl PgTx {
+    pub(super) fn new(client: Object, sql: Arc<Sql>) -> Self {
+        Self { client: Some(client), sql, begun: false, xid: 0, table: 0 }
+    }
+
+    fn client(&self) -> Result<&Object, Error> {
+        self.client.as_ref().ok_or_else(|| Error::Fatal("a transaction used after its end".into()))
+    }
+
+    async fn prepare(&self, sql: &str) -> Result<Statement, Error> {
+        self.client()?.prepare_cached(sql).await.map_err(|e| classify("prepare", e))
+    }
+
+    async fn query(
+        &self,
+        what: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, Error> {
+        let statement = self.prepare(sql).await?;
+        self.client()?.query(&statement, values).await.map_err(|e| classify(what, e))
+    }
+
+    /// Executes and demands that `expected` rows changed: anything else is a lost race.
+    async fn change(
+        &self,
+        what: &'static str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+        expected: Option<usize>,
+    ) -> Result<(), Error> {
+        let statement = self.prepare(sql).await?;
+        let changed = self.client()?.execute(&statement, values).await.map_err(|e| classify(what, e))?;
+        match expected {
+            Some(expected) if changed != expected as u64 => {
+                Err(Error::retry(what, format!("{changed} rows changed, expected {expected}: somebody was faster")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn begin(&mut self) -> Result<i64, Error> {
+        let sql = "SELECT pg_current_xact_id()::text::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+                   (SELECT current FROM outbox_current)";
+        let client = self.client()?;
+        let begin = async { client.batch_execute("BEGIN").await.map_err(|e| classify("begin", e)) };
+        let head = self.query("begin", sql, &[]);
+        let ((), head) = try_join(begin, head).await?;
+        let row = head.first().ok_or_else(|| Error::retry("begin", "no answer"))?;
+        let (xid, now_ms, table) = (row.get(0), row.get(1), row.get(2));
+        (self.xid, self.table, self.begun) = (xid, table, true);
+        Ok(now_ms)
+    }
+
+    async fn marks(&self, consumer: &str, streams: &[Stream]) -> Result<Vec<(Stream, Mark)>, Error> {
+        if streams.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = streams.iter().map(ToString::to_string).collect();
+        let sql = "SELECT i.stream, i.last_seq, i.parked FROM inbox i WHERE i.consumer = $1 AND i.stream = ANY($2)";
+        let found = self.query("inbox", sql, &[&consumer, &names]).await?;
+        let by_name: BTreeMap<&str, &Stream> = names.iter().map(String::as_str).zip(streams).collect();
+        let mark = |r: &tokio_postgres::Row| {
+            let stream = by_name.get(r.get::<_, &str>(0))?;
+            Some(((*stream).clone(), Mark { last_seq: r.get::<_, i64>(1) as u64, parked: r.get::<_, i32>(2) as u32 }))
+        };
+        Ok(found.iter().filter_map(mark).collect())
+    }
+
+    async fn answers(&self, keys: &[IdempotencyKey]) -> Result<Vec<(IdempotencyKey, StoredAnswer)>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let callers: Vec<&str> = keys.iter().map(|k| k.caller.as_str()).collect();
+        let routes: Vec<&str> = keys.iter().map(|k| k.route).collect();
+        let names: Vec<&str> = keys.iter().map(|k| k.key.as_str()).collect();
+        let sql = "SELECT u.n, i.request_hash, i.answer::text
+                   FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u(caller, route, key, n)
+                   JOIN idempotency i ON i.caller = u.caller AND i.route = u.route AND i.key = u.key";
+        let found = self.query("idempotency", sql, &[&callers, &routes, &names]).await?;
+        let answer = |r: &tokio_postgres::Row| {
+            let key = keys.get(usize::try_from(r.get::<_, i64>(0)).ok()?.checked_sub(1)?)?;
+            Some((key.clone(), StoredAnswer { request_hash: r.get::<_, i64>(1) as u64, answer: r.get(2) }))
+        };
+        Ok(found.iter().filter_map(answer).collect())
+    }
+
+    async fn rows(
+        &self,
+        wanted: &[(&'static str, Vec<uuid::Uuid>)],
+        locked: bool,
+    ) -> Result<Vec<(&'static str, crate::ports::Row)>, Error> {
+        let loads = wanted.iter().map(|(kind, ids)| async move {
+            let sql = self.sql.kinds.get(kind).ok_or_else(|| unknown(kind))?;
+            let found = self.query("load", if locked { &sql.load } else { &sql.peek }, &[ids]).await?;
+            found.iter().map(|r| Ok((*kind, rows::read(r)?))).collect::<Result<Vec<_>, Error>>()
+        });
+        Ok(try_join_all(loads).await?.into_iter().flatten().collect())
+    }
+
+    async fn claimed(&self, claims: &[ClaimRows]) -> Result<Vec<(&'static str, crate::ports::Row)>, Error> {
+        let loads = claims.iter().map(|claim| async move {
+            let sql = self.sql.kinds.get(claim.kind).ok_or_else(|| unknown(claim.kind))?;
+            let count = claim.count as i64;
+            let found = self.query("claim", &sql.claim, &[&claim.status, &claim.min_rank, &count]).await?;
+            found.iter().map(|r| Ok((claim.kind, rows::read(r)?))).collect::<Result<Vec<_>, Error>>()
+        });
+        Ok(try_join_all(loads).await?.into_iter().flatten().collect())
+    }
+
+    async fn write(&self, consumer: &str, changes: &Changes) -> Result<Committed, Error> {
+        // Removed first: a record that is parked again has the same position.
+        self.unpark(changes).await?;
+        let saves = self.save(&changes.saves);
+        let marks = self.save_marks(consumer, changes);
+        let outbox = outbox::insert(self.client()?, self.table, &changes.outbox);
+        let timers = self.save_timers(changes);
+        let park = self.park(consumer, &changes.park);
+        let rest = try_join(self.save_answers(changes), self.save_journal(changes));
+        let ((), ((), (ids, ((), ((), _))))) =
+            try_join(saves, try_join(marks, try_join(outbox, try_join(timers, try_join(park, rest))))).await?;
+        Ok(Committed { outbox: ids.into_iter().map(|id| (id, self.table)).collect() })
+    }
+
+    async fn save(&self, saves: &[Save]) -> Result<(), Error> {
+        let mut groups: BTreeMap<(&'static str, bool), rows::Columns> = BTreeMap::new();
+        for save in saves {
+            groups.entry((save.kind, save.expected == 0)).or_default().push(save);
+        }
+        let writes = groups.iter().map(|((kind, new), c)| async move {
+            let sql = self.sql.kinds.get(kind).ok_or_else(|| unknown(kind))?;
+            let sql = if *new { &sql.insert } else { &sql.update };
+            let values: [&(dyn ToSql + Sync); 8] =
+                [&c.ids, &c.expected, &c.status, &c.parent, &c.rank, &c.state, &c.streams, &c.armed];
+            self.change("save", sql, &values, Some(c.ids.len())).await
+        });
+        try_join_all(writes).await.map(|_| ())
+    }
+
+    async fn save_marks(&self, consumer: &str, changes: &Changes) -> Result<(), Error> {
+        if changes.marks.is_empty() {
+            return Ok(());
+        }
+        let streams: Vec<String> = changes.marks.iter().map(|(s, ..)| s.to_string()).collect();
+        let before: Vec<i64> = changes.marks.iter().map(|(_, b, _)| b.last_seq as i64).collect();
+        let before_parked: Vec<i32> = changes.marks.iter().map(|(_, b, _)| b.parked as i32).collect();
+        let after: Vec<i64> = changes.marks.iter().map(|(.., a)| a.last_seq as i64).collect();
+        let parked: Vec<i32> = changes.marks.iter().map(|(.., a)| a.parked as i32).collect();
+        // A row that is new to us and not to the table meets the primary key: a lost race, tried again.
+        let sql_update = "UPDATE inbox i SET last_seq = u.after, parked = u.parked
+                   FROM unnest($2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::int[])
+                        AS u(stream, before, before_parked, after, parked)
+                   WHERE i.consumer = $1 AND i.stream = u.stream AND i.last_seq = u.before AND i.parked = u.before_parked";
+        let sql_insert = "INSERT INTO inbox (consumer, stream, last_seq, parked)
+                   SELECT $1, stream, after, parked FROM unnest($2::text[], $3::bigint[], $4::int[]) AS u(stream, after, parked)";
+        let new = |at: &usize| before[*at] == 0 && before_parked[*at] == 0;
+        let (fresh, known): (Vec<usize>, Vec<usize>) = (0..streams.len()).partition(new);
+        let insert = async {
+            if fresh.is_empty() {
+                return Ok(());
+            }
+            let (s, a, p) = (pick(&streams, &fresh), pick(&after, &fresh), pick(&parked, &fresh));
+            self.change("inbox", sql_insert, &[&consumer, &s, &a, &p], Some(fresh.len())).await
+        };
+        let update = async {
+            if known.is_empty() {
+                return Ok(());
+            }
+            let (s, b, bp) = (pick(&streams, &known), pick(&before, &known), pick(&before_parked, &known));
+            let (a, p) = (pick(&after, &known), pick(&parked, &known));
+            self.change("inbox", sql_update, &[&consumer, &s, &b, &bp, &a, &p], Some(known.len())).await
+        };
+        try_join(insert, update).await.map(|_| ())
+    }
+
+    async fn save_timers(&self, changes: &Changes) -> Result<(), Error> {
+        let arm = async {
+            if changes.arm.is_empty() {
+                return Ok(());
+            }
+            let kinds: Vec<&str> = changes.arm.iter().map(|(k, ..)| *k).collect();
+            let ids: Vec<_> = changes.arm.iter().map(|(_, id, _)| *id).collect();
+            let due: Vec<i64> = changes.arm.iter().map(|(.., due)| *due).collect();
+            let sql = "INSERT INTO timer (kind, id, due_ms) SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[])
+                       ON CONFLICT (kind, id) DO UPDATE SET due_ms = EXCLUDED.due_ms";
+            self.change("timer", sql, &[&kinds, &ids, &due], None).await
+        };
+        let disarm = async {
+            if changes.disarm.is_empty() {
+                return Ok(());
+            }
+            let kinds: Vec<&str> = changes.disarm.iter().map(|(k, _)| *k).collect();
+            let ids: Vec<_> = changes.disarm.iter().map(|(_, id)| *id).collect();
+            let sql = "DELETE FROM timer t USING unnest($1::text[], $2::uuid[]) AS u(kind, id)
+                       WHERE t.kind = u.kind AND t.id = u.id";
+            self.change("timer", sql, &[&kinds, &ids], None).await
+        };
+        try_join(arm, disarm).await.map(|_| ())
+    }
+
+    async fn park(&self, consumer: &str, parked: &[Parked]) -> Result<(), Error> {
+        if parked.is_empty() {
+            return Ok(());
+        }
+        let stream = |f: fn(&Stream) -> String| -> Vec<Option<String>> {
+            parked.iter().map(|p| p.position.as_ref().map(|(s, _)| f(s))).collect()
+        };
+        let names = stream(ToString::to_string);
+        let (sources, kinds) = (stream(|s| s.source.clone()), stream(|s| s.aggregate_type.clone()));
+        let ids = stream(|s| s.aggregate_id.clone());
+        let seqs: Vec<Option<i64>> = parked.iter().map(|p| p.position.as_ref().map(|(_, n)| *n as i64)).collect();
+        let strict: Vec<bool> = parked.iter().map(|p| p.strict).collect();
+        let topics: Vec<&str> = parked.iter().map(|p| p.record.topic.as_str()).collect();
+        let partitions: Vec<i32> = parked.iter().map(|p| p.record.partition).collect();
+        let offsets: Vec<i64> = parked.iter().map(|p| p.record.offset).collect();
+        let records: Vec<Json<&crate::ports::Record>> = parked.iter().map(|p| Json(&p.record)).collect();
+        let reasons: Vec<&str> = parked.iter().map(|p| p.reason.as_str()).collect();
+        let gaps: Vec<bool> = parked.iter().map(|p| p.gap).collect();
+        let since: Vec<i64> = parked.iter().map(|p| p.since_ms).collect();
+        // A record that is parked already (read again after a rebalance) stays as it is.
+        let sql = r#"INSERT INTO parked (consumer, stream, source, aggregate_type, aggregate_id, seq, strict, topic, partition,
+                         "offset", record, reason, gap, since_ms)
+                     SELECT $1, u.* FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[],
+                         $8::text[], $9::int[], $10::bigint[], $11::jsonb[], $12::text[], $13::bool[], $14::bigint[]) AS u
+                     ON CONFLICT DO NOTHING"#;
+        let values: [&(dyn ToSql + Sync); 14] = [
+            &consumer, &names, &sources, &kinds, &ids, &seqs, &strict, &topics, &partitions, &offsets, &records, &reasons,
+            &gaps, &since,
+        ];
+        self.change("park", sql, &values, None).await
+    }
+
+    async fn unpark(&self, changes: &Changes) -> Result<(), Error> {
+        if changes.unpark.is_empty() {
+            return Ok(());
+        }
+        let sql = "DELETE FROM parked WHERE id = ANY($1)";
+        self.change("unpark", sql, &[&changes.unpark], Some(changes.unpark.len())).await
+    }
+
+    async fn save_answers(&self, changes: &Changes) -> Result<(), Error> {
+        if changes.answers.is_empty() {
+            return Ok(());
+        }
+        let callers: Vec<&str> = changes.answers.iter().map(|(k, _)| k.caller.as_str()).collect();
+        let routes: Vec<&str> = changes.answers.iter().map(|(k, _)| k.route).collect();
+        let keys: Vec<&str> = changes.answers.iter().map(|(k, _)| k.key.as_str()).collect();
+        let hashes: Vec<i64> = changes.answers.iter().map(|(_, a)| a.request_hash as i64).collect();
+        let answers: Vec<&str> = changes.answers.iter().map(|(_, a)| a.answer.as_str()).collect();
+        let sql = "INSERT INTO idempotency (caller, route, key, request_hash, answer)
+                   SELECT u.caller, u.route, u.key, u.hash, u.answer::jsonb
+                   FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS u(caller, route, key, hash, answer)";
+        self.change("idempotency", sql, &[&callers, &routes, &keys, &hashes, &answers], None).await
+    }
+
+    async fn save_journal(&self, changes: &Changes) -> Result<(), Error> {
+        if changes.journal.is_empty() {
+            return Ok(());
+        }
+        let kinds: Vec<&str> = changes.journal.iter().map(|j| j.kind).collect();
+        let ids: Vec<_> = changes.journal.iter().map(|j| j.id).collect();
+        let versions: Vec<i64> = changes.journal.iter().map(|j| j.version).collect();
+        let at: Vec<i64> = changes.journal.iter().map(|j| j.at_ms).collect();
+        let entries: Vec<&str> = changes.journal.iter().map(|j| j.entries.as_str()).collect();
+        let sql = "INSERT INTO journal (kind, id, version, at_ms, entries)
+                   SELECT u.kind, u.id, u.version, u.at_ms, u.entries::jsonb
+                   FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[]) AS u(kind, id, version, at_ms, entries)";
+        self.change("journal", sql, &[&kinds, &ids, &versions, &at, &entries], None).await
+    }
+}
+
+impl Tx for PgTx {
+    type Token = i64;
+
+    async fn load(&mut self, consumer: &str, wanted: &Wanted) -> Result<Loaded, Error> {
+        let now_ms = if self.begun { 0 } else { self.begin().await? };
+        let locked = try_join(self.rows(&wanted.rows, true), self.claimed(&wanted.claims));
+        let read = try_join(self.rows(&wanted.peeks, false), self.answers(&wanted.idempotency));
+        let ((marks, (rows, claimed)), (peeks, answers)) =
+            try_join(try_join(self.marks(consumer, &wanted.marks), locked), read).await?;
+        Ok(Loaded { now_ms, rows, peeks, claimed, marks, answers })
+    }
+
+    async fn commit(mut self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<i64>> {
+        if !self.begun {
+            self.begin().await.map_err(CommitError::Failed)?;
+        }
+        let committed = self.write(consumer, changes).await.map_err(CommitError::Failed)?;
+        let client = self.client().map_err(CommitError::Failed)?;
+        match client.batch_execute("COMMIT").await {
+            Ok(()) => {
+                self.begun = false;
+                Ok(committed)
+            }
+            // The server said no: nothing happened. Anything else leaves the outcome open.
+            Err(e) if e.as_db_error().is_some() && !e.is_closed() => Err(CommitError::Failed(classify("commit", e))),
+            Err(_) => Err(CommitError::Unknown(self.xid)),
+        }
+    }
+}
+
+impl Drop for PgTx {
+    /// The connection of an unfinished transaction is closed, not reused: that is the rollback.
+    fn drop(&mut self) {
+        if self.begun
+            && let Some(client) = self.client.take()
+        {
+            drop(Object::take(client));
+        }
+    }
+}
+
+fn unknown(kind: &str) -> Error {
+    Error::Fatal(format!("`{kind}` is not a kind of this context"))
+}
+
+fn pick<T: Clone>(values: &[T], at: &[usize]) -> Vec<T> {
+    at.iter().map(|i| values[*i].clone()).collect()
+}

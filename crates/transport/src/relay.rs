@@ -1,0 +1,337 @@
+//! The relay: takes committed rows from the outbox to the log and deletes them after the acknowledgement.
+//!
+//! One relay at a time owns a shard, by a lease on the database's clock. Rows come in memory right after their commit; a
+//! row is sent only if it follows the last one this relay sent of its stream, everything else waits for the scan, which
+//! also finds what a crash left. No message of a stream overtakes another; a message may be sent twice, never lost.
+
+use crate::{
+    context::Context,
+    error::Error,
+    metric_names as m,
+    ports::{Lease, Log, OutboxRow, Store},
+    shell::{Inner, Shell},
+    spans,
+};
+use message::headers;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Bounds of a relay.
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// How long a lease lasts without renewal.
+    pub lease: Duration,
+    /// Most rows in one append.
+    pub max_batch: usize,
+    /// Between scans while there is nothing to find; other processes' rows and a crash's leftovers wait at most this long.
+    pub scan_idle: Duration,
+    /// Between scans while they find rows.
+    pub scan_busy: Duration,
+    /// Between switches of the outbox tables.
+    pub rotate: Duration,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(6),
+            max_batch: 2_000,
+            scan_idle: Duration::from_millis(500),
+            scan_busy: Duration::from_millis(10),
+            rotate: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Streams whose last sent number is remembered; beyond it all are forgotten and the scan finds what is next.
+const REMEMBERED_STREAMS: usize = 200_000;
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Idle,
+    Sent(usize),
+    /// The log did not take everything: what is unsent is scanned again after a pause.
+    Failed,
+}
+
+/// Sends one context's outbox.
+pub struct Relay<C: Context, S: Store, L: Log> {
+    inner: Arc<Inner<C, S>>,
+    log: L,
+    config: RelayConfig,
+    owner: Uuid,
+    handed: Option<mpsc::Receiver<Vec<OutboxRow>>>,
+    leases: Vec<Lease>,
+    /// Until when the leases hold, by our own clock, reckoned from before the request: never later than the truth.
+    held_until: Instant,
+    renew_at: Instant,
+    scan_at: Instant,
+    rotate_at: Instant,
+    watch_at: Instant,
+    scan_pause: Duration,
+    last_sent: HashMap<String, u64>,
+    /// Acknowledged, and not yet deleted: the scan must not send them again.
+    undeleted: HashSet<i64>,
+}
+
+impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
+    /// The relay of `shell`'s context; the first one made of a shell gets its rows handed over in memory.
+    pub fn new(shell: &Shell<C, S>, log: L, config: RelayConfig) -> Self {
+        let now = Instant::now();
+        let (scan_pause, rotate_at) = (config.scan_busy, now + config.rotate);
+        Self {
+            inner: shell.inner.clone(),
+            handed: shell.handed_over(),
+            log,
+            config,
+            owner: Uuid::now_v7(),
+            leases: Vec::new(),
+            held_until: now,
+            renew_at: now,
+            scan_at: now,
+            rotate_at,
+            watch_at: now,
+            scan_pause,
+            last_sent: HashMap::new(),
+            undeleted: HashSet::new(),
+        }
+    }
+
+    /// Runs until `stop` resolves, then gives the leases back.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let step = async {
+                let rows = self.wait().await;
+                self.step(rows).await
+            };
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                outcome = step => if outcome == Outcome::Failed {
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                    }
+                },
+            }
+        }
+        let _ = self.inner.store.release(self.owner).await;
+    }
+
+    /// Rows that were handed over, or nothing when the next chore is due.
+    async fn wait(&mut self) -> Vec<OutboxRow> {
+        let due = self.renew_at.min(self.scan_at).min(self.rotate_at);
+        let mut rows = Vec::new();
+        match &mut self.handed {
+            Some(handed) => {
+                tokio::select! {
+                    biased;
+                    batch = handed.recv() => match batch {
+                        Some(batch) => rows = batch,
+                        None => self.handed = None,
+                    },
+                    () = tokio::time::sleep_until(due.into()) => {}
+                }
+            }
+            None => tokio::time::sleep_until(due.into()).await,
+        }
+        self.drain(&mut rows);
+        rows
+    }
+
+    fn drain(&mut self, rows: &mut Vec<OutboxRow>) {
+        if let Some(handed) = &mut self.handed {
+            while rows.len() < self.config.max_batch
+                && let Ok(more) = handed.try_recv()
+            {
+                rows.extend(more);
+            }
+        }
+    }
+
+    /// One step without waiting: sends what was handed over and does the chores that are due.
+    pub async fn run_once(&mut self) -> Outcome {
+        let mut rows = Vec::new();
+        self.drain(&mut rows);
+        self.scan_at = Instant::now();
+        self.step(rows).await
+    }
+
+    async fn step(&mut self, handed: Vec<OutboxRow>) -> Outcome {
+        match self.try_step(handed).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                metrics::counter!(m::RELAY_ERRORS, "context" => C::NAME).increment(1);
+                tracing::debug!(context = C::NAME, %error, "relay");
+                self.start_over();
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// After any doubt: forget what was sent, so that everything comes from the scan, oldest first.
+    fn start_over(&mut self) {
+        self.last_sent.clear();
+        self.scan_at = Instant::now();
+        self.scan_pause = self.config.scan_busy;
+    }
+
+    async fn try_step(&mut self, handed: Vec<OutboxRow>) -> Result<Outcome, Error> {
+        if Instant::now() >= self.renew_at {
+            self.renew().await?;
+        }
+        let mut sent = 0;
+        let ready = self.next_in_stream(handed);
+        sent += self.send(ready).await?;
+        if Instant::now() >= self.scan_at {
+            sent += self.scan().await?;
+        }
+        self.chores().await?;
+        Ok(if sent == 0 { Outcome::Idle } else { Outcome::Sent(sent) })
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        let asked = Instant::now();
+        let leases = self.inner.store.lease(self.owner, crate::fold::SHARDS, self.config.lease).await?;
+        if leases != self.leases {
+            // Another relay may have sent for these shards in between: trust nothing remembered.
+            self.start_over();
+            metrics::gauge!(m::LEASES_HELD, "context" => C::NAME).set(leases.len() as f64);
+        }
+        self.leases = leases;
+        self.held_until = asked + self.config.lease;
+        self.renew_at = asked + self.config.lease / 3;
+        Ok(())
+    }
+
+    /// The rows that may be sent now: ours, and each following the last one sent of its stream.
+    fn next_in_stream(&mut self, rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
+        let mut expected: HashMap<String, u64> = HashMap::new();
+        let mut ready = Vec::with_capacity(rows.len());
+        for row in rows {
+            let last = expected.get(&row.stream).or_else(|| self.last_sent.get(&row.stream)).copied();
+            let follows = row.seq == last.map_or(1, |n| n + 1);
+            if follows && self.leases.iter().any(|l| l.shard == row.shard) {
+                expected.insert(row.stream.clone(), row.seq);
+                ready.push(row);
+            } else {
+                self.scan_at = Instant::now();
+            }
+        }
+        ready
+    }
+
+    async fn scan(&mut self) -> Result<usize, Error> {
+        let shards: Vec<i16> = self.leases.iter().map(|l| l.shard).collect();
+        if shards.is_empty() {
+            self.scan_at = self.renew_at;
+            return Ok(0);
+        }
+        let rows = self.inner.store.unsent(&shards, self.config.max_batch).await?;
+        let full = rows.len() >= self.config.max_batch;
+        let rows: Vec<_> = rows.into_iter().filter(|r| !self.undeleted.contains(&r.id)).collect();
+        let sent = self.send(rows).await?;
+        self.scan_pause =
+            if sent > 0 { self.config.scan_busy } else { (self.scan_pause * 2).min(self.config.scan_idle) };
+        self.scan_at = Instant::now() + if full { Duration::ZERO } else { self.scan_pause };
+        Ok(sent)
+    }
+
+    /// Appends, waits for the acknowledgements, deletes. On a failed record nothing after it in its stream is remembered as sent.
+    async fn send(&mut self, rows: Vec<OutboxRow>) -> Result<usize, Error> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        if Instant::now() + LEASE_MARGIN >= self.held_until {
+            self.renew_at = Instant::now();
+            self.start_over();
+            return Ok(0);
+        }
+        let epochs: HashMap<i16, i64> = self.leases.iter().map(|l| (l.shard, l.epoch)).collect();
+        let mut open = Vec::new();
+        let records = rows.iter().map(|row| prepare(C::NAME, row, epochs.get(&row.shard).copied().unwrap_or_default(), &mut open));
+        let results = self.log.append(records.collect()).await;
+        for span in open {
+            span.end(spans::Ended::Ok);
+        }
+        let mut acknowledged = Vec::with_capacity(rows.len());
+        let mut failed = None;
+        for (row, result) in rows.iter().zip(results) {
+            match result {
+                Ok(()) => acknowledged.push(row),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        self.note(&acknowledged);
+        let ids: Vec<_> = acknowledged.iter().map(|r| (r.id, r.table)).collect();
+        self.undeleted.extend(ids.iter().map(|(id, _)| *id));
+        self.inner.store.sent(&self.leases, &ids).await?;
+        for (id, _) in &ids {
+            self.undeleted.remove(id);
+        }
+        failed.map_or(Ok(ids.len()), Err)
+    }
+
+    fn note(&mut self, rows: &[&OutboxRow]) {
+        if self.last_sent.len() > REMEMBERED_STREAMS {
+            self.start_over();
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        for row in rows {
+            self.last_sent.insert(row.stream.clone(), row.seq);
+        }
+        if let Some(oldest) = rows.iter().map(|r| r.created_ms).min() {
+            let dwell = (now.as_millis() as i64 - oldest).max(0) as f64 / 1000.0;
+            metrics::histogram!(m::RELAY_DWELL_SECONDS, "context" => C::NAME).record(dwell);
+        }
+        metrics::counter!(m::RELAY_SENT, "context" => C::NAME).increment(rows.len() as u64);
+    }
+
+    async fn chores(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if now >= self.watch_at {
+            self.watch_at = now + WATCH_EVERY;
+            let backlog = self.inner.store.backlog().await?;
+            metrics::gauge!(m::OUTBOX_ROWS, "context" => C::NAME).set(backlog.rows as f64);
+            metrics::gauge!(m::OUTBOX_OLDEST_SECONDS, "context" => C::NAME).set(backlog.oldest_ms as f64 / 1000.0);
+            let over = backlog.rows > self.inner.config.outbox_limit;
+            self.inner.overloaded.store(over, Ordering::Relaxed);
+        }
+        if now >= self.rotate_at {
+            self.rotate_at = now + self.config.rotate;
+            if !self.leases.is_empty() {
+                self.inner.store.rotate().await?;
+                self.inner.store.sweep().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Less than this left on the lease is treated as none.
+const LEASE_MARGIN: Duration = Duration::from_millis(500);
+/// Between looks at how much waits.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// The record as it is appended: with the relay's epoch, and the producer span in place of the span that wrote the row.
+fn prepare(context: &'static str, row: &OutboxRow, epoch: i64, open: &mut Vec<spans::Span>) -> crate::ports::NewRecord {
+    let mut record = row.record.clone();
+    record.headers.push((headers::RELAY_EPOCH.to_owned(), epoch.to_string().into_bytes()));
+    let trace = record.headers.iter_mut().find(|(name, _)| name == headers::TRACEPARENT);
+    let Some((_, value)) = trace else { return record };
+    let parent = std::str::from_utf8(value).ok().and_then(|v| v.parse::<message::TraceContext>().ok());
+    if let Some(parent) = parent.filter(|p| p.sampled)
+        && let Some(span) = spans::published(context, &row.record, row.created_ms, parent)
+    {
+        *value = span.context().to_string().into_bytes();
+        open.push(span);
+    }
+    record
+}

@@ -1,0 +1,649 @@
+//! The shell: one batcher per context. Records, calls, timers and released records all enter one queue and are answered
+//! after the commit that holds their effects.
+//!
+//! A batch never waits for more: it closes when the queue is empty, and grows because work arrives while the last commit
+//! is in flight.
+
+use crate::{
+    codec::Codec,
+    context::{Aggregate, Context},
+    error::{CallError, Error},
+    fold::{self, AnyAnswer, CallFold, Done, Fnv, Pass, Work},
+    metric_names as m,
+    ports::{CommitError, IdempotencyKey, Loaded, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx, Wanted},
+    router::Router,
+    spans::{self, Span},
+    unit::{Claim, Fold, Slot, Unit},
+};
+use message::{Envelope, TraceContext};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    any::Any,
+    collections::HashMap,
+    hash::Hasher,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+/// Bounds of a shell. Each is a limit, not a target.
+#[derive(Debug, Clone)]
+pub struct ShellConfig {
+    /// Most inputs in one transaction.
+    pub max_batch: usize,
+    /// Inputs that may wait in memory; beyond it consumers pause and callers wait.
+    pub queue: usize,
+    /// How long a caller waits for its answer.
+    pub call_timeout: Duration,
+    /// Rows in the outbox beyond which new work is refused.
+    pub outbox_limit: u64,
+    /// Seeds ids in tests; drawn at random otherwise.
+    pub id_seed: Option<u64>,
+}
+
+impl Default for ShellConfig {
+    fn default() -> Self {
+        Self {
+            max_batch: 500,
+            queue: 2_000,
+            call_timeout: Duration::from_secs(10),
+            outbox_limit: 200_000,
+            id_seed: None,
+        }
+    }
+}
+
+/// Passes over a batch before it is given up as a defect: each loads at least one more row.
+const MAX_PASSES: usize = 32;
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// What a caller is told to wait when the outbox is over its limit.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Who calls and how: see [`Shell::call`].
+#[derive(Debug, Clone)]
+pub struct Call {
+    name: &'static str,
+    trace: Option<TraceContext>,
+    correlation_id: Option<String>,
+    idempotency: Option<Idempotency>,
+    new_work: bool,
+}
+
+/// Makes a repeated request harmless for 24 h: the same key and request get the first answer, another request is refused.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    pub caller: String,
+    pub key: String,
+    pub request_hash: u64,
+}
+
+impl Idempotency {
+    /// The hash is taken of the request's bytes.
+    pub fn new(caller: impl Into<String>, key: impl Into<String>, request: &[u8]) -> Self {
+        let mut hasher = Fnv::default();
+        hasher.write(request);
+        Self { caller: caller.into(), key: key.into(), request_hash: hasher.finish() & (i64::MAX as u64) }
+    }
+}
+
+impl Call {
+    /// `name` is the span's name and the idempotency route.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, trace: None, correlation_id: None, idempotency: None, new_work: false }
+    }
+
+    pub fn trace(mut self, trace: Option<TraceContext>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The order this is about: the attribute `order.id` of every span and the `correlation_id` of every message that follows.
+    pub fn order(mut self, id: impl std::fmt::Display) -> Self {
+        self.correlation_id = Some(id.to_string());
+        self
+    }
+
+    pub fn idempotent(mut self, idempotency: Idempotency) -> Self {
+        self.idempotency = Some(idempotency);
+        self
+    }
+
+    /// Refused with [`CallError::Overloaded`] while the outbox is over its limit.
+    pub fn new_work(mut self) -> Self {
+        self.new_work = true;
+        self
+    }
+}
+
+type Replied = Result<AnyAnswer, CallError>;
+type Decoded = fn(&str) -> Result<AnyAnswer, String>;
+
+pub(crate) enum Input<C: Context> {
+    Record(Arc<Record>),
+    Parked(Parked, ParkedAction),
+    Wake(&'static str, Uuid),
+    Call(CallInput<C>),
+}
+
+pub(crate) struct CallInput<C: Context> {
+    call: Call,
+    fold: CallFold<C>,
+    decode: Decoded,
+    reply: oneshot::Sender<Replied>,
+}
+
+type OffsetSink = Arc<dyn Fn(&str, i32, i64) + Send + Sync>;
+
+pub(crate) struct Inner<C: Context, S: Store> {
+    pub context: C,
+    pub router: Router<C>,
+    pub store: S,
+    pub codec: Arc<Codec>,
+    pub config: ShellConfig,
+    queue: mpsc::Sender<Input<C>>,
+    intake: tokio::sync::Mutex<mpsc::Receiver<Input<C>>>,
+    hand_over: mpsc::Sender<Vec<OutboxRow>>,
+    handed: Mutex<Option<mpsc::Receiver<Vec<OutboxRow>>>>,
+    outside: mpsc::Sender<Box<dyn Any + Send>>,
+    outside_requests: Mutex<Option<mpsc::Receiver<Box<dyn Any + Send>>>>,
+    commits: watch::Sender<u64>,
+    positions: Mutex<HashMap<(String, i32), i64>>,
+    sink: Mutex<Option<OffsetSink>>,
+    pub overloaded: AtomicBool,
+    seed: AtomicU64,
+}
+
+/// A handle on a context's shell; clones share it.
+pub struct Shell<C: Context, S: Store> {
+    pub(crate) inner: Arc<Inner<C, S>>,
+}
+
+impl<C: Context, S: Store> Clone for Shell<C, S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<C: Context, S: Store> Shell<C, S> {
+    pub fn new(context: C, store: S, codec: Arc<Codec>, config: ShellConfig) -> Self {
+        let (queue, intake) = mpsc::channel(config.queue);
+        // Both are hints: a full channel loses nothing, the relay's scan and the wake-ups find what was not handed over.
+        let (hand_over, handed) = mpsc::channel(64);
+        let (outside, outside_requests) = mpsc::channel(4_096);
+        let seed = config.id_seed.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1 ^ u64::from(std::process::id()));
+        let inner = Inner {
+            context,
+            router: C::routes(),
+            store,
+            codec,
+            config,
+            queue,
+            intake: tokio::sync::Mutex::new(intake),
+            hand_over,
+            handed: Mutex::new(Some(handed)),
+            outside,
+            outside_requests: Mutex::new(Some(outside_requests)),
+            commits: watch::channel(0).0,
+            positions: Mutex::default(),
+            sink: Mutex::default(),
+            overloaded: AtomicBool::new(false),
+            seed: AtomicU64::new(seed),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub fn context(&self) -> &C {
+        &self.inner.context
+    }
+
+    pub fn store(&self) -> &S {
+        &self.inner.store
+    }
+
+    pub fn codec(&self) -> &Arc<Codec> {
+        &self.inner.codec
+    }
+
+    /// The topics of the context's routes.
+    pub fn topics(&self) -> Vec<&'static str> {
+        self.inner.router.topics()
+    }
+
+    /// Counts this process's commits: for those who wait for a change and then read.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.commits.subscribe()
+    }
+
+    /// The requests of [`Unit::ask_outside`]; `None` when they were taken before.
+    pub fn outside(&self) -> Option<mpsc::Receiver<Box<dyn Any + Send>>> {
+        lock(&self.inner.outside_requests).take()
+    }
+
+    pub(crate) fn handed_over(&self) -> Option<mpsc::Receiver<Vec<OutboxRow>>> {
+        lock(&self.inner.handed).take()
+    }
+
+    /// Folds in the next batch and answers after its commit. `fold` must be pure: it may run several times.
+    pub async fn call<T, F>(&self, call: Call, fold: F) -> Result<T, CallError>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(&C, &mut Unit) -> Fold<T> + Send + Sync + 'static,
+    {
+        if call.new_work && self.inner.overloaded.load(Ordering::Relaxed) {
+            return Err(CallError::Overloaded { retry_after: RETRY_AFTER });
+        }
+        let keep = call.idempotency.is_some();
+        let fold: CallFold<C> = Box::new(move |context, unit| {
+            let answer = fold(context, unit)?;
+            let json = keep.then(|| serde_json::to_string(&answer).unwrap_or_default());
+            Ok((Box::new(answer), json))
+        });
+        let decode: Decoded = |json| match serde_json::from_str::<T>(json) {
+            Ok(answer) => Ok(Box::new(answer)),
+            Err(e) => Err(e.to_string()),
+        };
+        let (reply, answer) = oneshot::channel();
+        let input = Input::Call(CallInput { call, fold, decode, reply });
+        let answer = async {
+            self.inner.queue.send(input).await.map_err(|_| CallError::Unknown("the service is stopping".into()))?;
+            answer.await.map_err(|_| CallError::Unknown("the service is stopping".into()))?
+        };
+        let answer = tokio::time::timeout(self.inner.config.call_timeout, answer).await;
+        let answer = answer.map_err(|_| CallError::Unknown("not answered in time".into()))??;
+        answer.downcast::<T>().map(|b| *b).map_err(|_| CallError::Internal("an answer of another type".into()))
+    }
+
+    /// The aggregate with this id, as last committed.
+    pub async fn get<A: Aggregate>(&self, id: Uuid) -> Result<Option<A>, CallError> {
+        let rows = self.inner.store.get(A::KIND, &[id]).await.map_err(read_failed)?;
+        rows.into_iter().next().map(|row| parse::<A>(&row)).transpose()
+    }
+
+    /// Aggregates as last committed, newest id first.
+    pub async fn list<A: Aggregate>(&self, query: &Query) -> Result<Vec<(Uuid, A)>, CallError> {
+        let rows = self.inner.store.list(A::KIND, query).await.map_err(read_failed)?;
+        rows.iter().map(|row| Ok((row.id, parse(row)?))).collect()
+    }
+
+    /// Waits for room in the queue.
+    pub(crate) async fn enqueue(&self, input: Input<C>) -> Result<(), Error> {
+        self.inner.queue.send(input).await.map_err(|_| Error::Fatal("the shell has stopped".into()))
+    }
+
+    /// Room for one more record, without waiting.
+    pub(crate) fn try_reserve(&self) -> Option<mpsc::Permit<'_, Input<C>>> {
+        self.inner.queue.try_reserve().ok()
+    }
+
+    pub(crate) async fn reserve(&self) -> Option<mpsc::Permit<'_, Input<C>>> {
+        self.inner.queue.reserve().await.ok()
+    }
+
+    /// Feeds a record as if it had come from the log; for tests and the simulator.
+    pub async fn deliver(&self, record: Record) -> Result<(), Error> {
+        self.enqueue(Input::Record(Arc::new(record))).await
+    }
+
+    /// The offset after the last record of the partition whose effects are committed; `None` when it is not ours.
+    pub fn position(&self, topic: &str, partition: i32) -> Option<i64> {
+        lock(&self.inner.positions).get(&(topic.to_owned(), partition)).copied()
+    }
+
+    pub(crate) fn set_position(&self, topic: &str, partition: i32, offset: Option<i64>) {
+        let key = (topic.to_owned(), partition);
+        match offset {
+            Some(offset) => lock(&self.inner.positions).insert(key, offset),
+            None => lock(&self.inner.positions).remove(&key),
+        };
+    }
+
+    pub(crate) fn set_offset_sink(&self, sink: OffsetSink) {
+        *lock(&self.inner.sink) = Some(sink);
+    }
+
+    /// Processes batches until the queue is closed.
+    pub async fn run(&self) {
+        while self.run_once().await > 0 {}
+    }
+
+    /// Waits for input, processes one batch of it and answers how many inputs it had; 0 when the queue is closed.
+    pub async fn run_once(&self) -> usize {
+        let mut intake = self.inner.intake.lock().await;
+        let mut inputs = Vec::new();
+        let count = intake.recv_many(&mut inputs, self.inner.config.max_batch).await;
+        let items: Vec<_> = inputs.into_iter().map(|input| self.prepare(input)).collect();
+        metrics::histogram!(m::BATCH_INPUTS, "context" => C::NAME).record(count as f64);
+        Box::pin(self.process(items)).await;
+        count
+    }
+
+    /// As [`Shell::run_once`], but answers 0 at once when nothing waits: for tests and the simulator.
+    pub async fn run_ready(&self) -> usize {
+        if self.inner.queue.capacity() == self.inner.config.queue { 0 } else { self.run_once().await }
+    }
+
+    fn prepare(&self, input: Input<C>) -> Item<C> {
+        let (router, codec) = (&self.inner.router, &self.inner.codec);
+        match input {
+            Input::Record(record) => {
+                let place = Some((record.topic.clone(), record.partition, record.offset + 1));
+                let work = fold::decode(router, codec, record, None);
+                Item { span: work.as_ref().and_then(record_span::<C>), work, place, reply: None }
+            }
+            Input::Parked(parked, action) => {
+                let record = Arc::new(parked.record.clone());
+                let work = match action {
+                    ParkedAction::Release => fold::decode(router, codec, record, Some(parked)),
+                    ParkedAction::Skip => {
+                        let headers = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
+                        let envelope = Envelope::from_headers(&record.topic, record.key.as_deref(), headers).ok();
+                        Some(Work::Skip { parked, envelope })
+                    }
+                };
+                Item { span: work.as_ref().and_then(record_span::<C>), work, place: None, reply: None }
+            }
+            Input::Wake(kind, id) => Item { work: Some(Work::Wake { kind, id }), place: None, reply: None, span: None },
+            Input::Call(input) => prepare_call(input),
+        }
+    }
+
+    /// Processes a batch until it is committed, parked or refused. Infrastructure errors are retried for ever.
+    async fn process(&self, mut items: Vec<Item<C>>) {
+        let mut pause = RETRY_FIRST;
+        let mut failing = false;
+        loop {
+            items.retain(|item| !item.reply.as_ref().is_some_and(|(reply, _)| reply.is_closed()));
+            match self.try_batch(&items).await {
+                Ok(done) => {
+                    if failing {
+                        tracing::info!(context = C::NAME, "processing again");
+                    }
+                    return self.finish(items, done);
+                }
+                Err(Error::Retry { what, why }) => {
+                    metrics::counter!(m::BATCH_RETRIES, "context" => C::NAME, "what" => what).increment(1);
+                    if !failing && pause >= RETRY_LONGEST {
+                        failing = true;
+                        tracing::warn!(context = C::NAME, what, why, "a batch fails and is tried again until it succeeds");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_LONGEST);
+                }
+                Err(Error::Poison(reason) | Error::Fatal(reason)) if items.len() <= 1 => {
+                    return self.isolate(items, reason).await;
+                }
+                Err(Error::Poison(_) | Error::Fatal(_)) => {
+                    let second = items.split_off(items.len() / 2);
+                    Box::pin(self.process(items)).await;
+                    return Box::pin(self.process(second)).await;
+                }
+            }
+        }
+    }
+
+    /// The one input that the store refuses whatever is done: its record is parked, its caller told.
+    async fn isolate(&self, mut items: Vec<Item<C>>, reason: String) {
+        let Some(item) = items.pop() else { return };
+        tracing::error!(context = C::NAME, reason, "an input cannot be stored");
+        match item.work {
+            Some(Work::Message { record, envelope, command, parked, .. }) => {
+                let work = Work::Poison { record, envelope: Some(envelope), command, reason, parked };
+                Box::pin(self.process(vec![Item { work: Some(work), ..item }])).await;
+            }
+            Some(Work::Reply { record, parked, .. }) => {
+                let work = Work::Poison { record, envelope: None, command: false, reason, parked };
+                Box::pin(self.process(vec![Item { work: Some(work), ..item }])).await;
+            }
+            work => self.finish(vec![Item { work, ..item }], vec![Done::Failed(reason)]),
+        }
+    }
+
+    async fn try_batch(&self, items: &[Item<C>]) -> Result<Vec<Done>, Error> {
+        if items.iter().all(|i| i.work.is_none()) {
+            return Ok(items.iter().map(|_| Done::Nothing).collect());
+        }
+        let started = Instant::now();
+        let mut tx = self.inner.store.begin().await?;
+        let loaded = tx.load(C::NAME, &first_wanted(items)).await?;
+        let seed = self.inner.seed.fetch_add(0x1_0000_0001, Ordering::Relaxed);
+        let mut unit = Unit::new(C::NAME, self.inner.codec.clone(), seed);
+        unit.now_ms = loaded.now_ms;
+        let marks = loaded.marks.into_iter().collect();
+        let stored = loaded.answers.into_iter().collect();
+        for _ in 0..MAX_PASSES {
+            unit.restart();
+            let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &stored);
+            let done: Vec<_> = items.iter().map(|item| item.fold(&mut pass, &mut unit)).collect();
+            let wanted = unit.take_needs(&all_kinds::<C>());
+            if wanted.is_empty() {
+                let done = done.into_iter().map(|d| d.unwrap_or_else(|| Done::Failed("folded on nothing".into())));
+                let done: Vec<_> = done.collect();
+                let (changes, outside) = pass.finish(&mut unit).map_err(Error::Poison)?;
+                self.commit(tx, changes, outside).await?;
+                metrics::histogram!(m::BATCH_SECONDS, "context" => C::NAME).record(started.elapsed().as_secs_f64());
+                return Ok(done);
+            }
+            let loaded = tx.load(C::NAME, &wanted).await?;
+            take_in(&mut unit, &wanted, loaded);
+        }
+        Err(Error::Poison(format!("a fold asked for more rows {MAX_PASSES} times")))
+    }
+
+    async fn commit(
+        &self,
+        tx: S::Tx,
+        mut changes: crate::ports::Changes,
+        outside: Vec<Box<dyn Any + Send>>,
+    ) -> Result<(), Error> {
+        let handed = match tx.commit(C::NAME, &changes).await {
+            Ok(committed) => {
+                for (row, (id, table)) in changes.outbox.iter_mut().zip(&committed.outbox) {
+                    (row.id, row.table) = (*id, *table);
+                }
+                committed.outbox.len() == changes.outbox.len()
+            }
+            Err(CommitError::Failed(error)) => return Err(error),
+            Err(CommitError::Unknown(token)) => {
+                metrics::counter!(m::COMMITS_UNKNOWN, "context" => C::NAME).increment(1);
+                if !self.ask_until_known(&token).await {
+                    return Err(Error::retry("commit", "it did not take effect"));
+                }
+                false
+            }
+        };
+        if handed && !changes.outbox.is_empty() {
+            let _ = self.inner.hand_over.try_send(std::mem::take(&mut changes.outbox));
+        }
+        for request in outside {
+            let _ = self.inner.outside.try_send(request);
+        }
+        self.inner.commits.send_modify(|n| *n += 1);
+        Ok(())
+    }
+
+    /// A commit whose answer got lost either stands or does not: the store knows.
+    async fn ask_until_known(&self, token: &S::Token) -> bool {
+        let mut pause = RETRY_FIRST;
+        loop {
+            match self.inner.store.committed(token).await {
+                Ok(committed) => return committed,
+                Err(error) => tracing::debug!(context = C::NAME, %error, "asking for the outcome of a commit"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_LONGEST);
+        }
+    }
+
+    /// After the commit: offsets, answers, spans, counters.
+    fn finish(&self, items: Vec<Item<C>>, done: Vec<Done>) {
+        let mut offsets: HashMap<(String, i32), i64> = HashMap::new();
+        for (item, done) in items.into_iter().zip(done) {
+            count::<C>(&done);
+            if let Some(span) = item.span {
+                span.end(outcome_of(&done));
+            }
+            if let Some((topic, partition, offset)) = item.place {
+                let at = offsets.entry((topic, partition)).or_default();
+                *at = offset.max(*at);
+            }
+            if let Some((reply, decode)) = item.reply {
+                let _ = reply.send(answer(done, decode));
+            }
+        }
+        let sink = lock(&self.inner.sink).clone();
+        let mut positions = lock(&self.inner.positions);
+        for ((topic, partition), offset) in offsets {
+            if let Some(sink) = &sink {
+                sink(&topic, partition, offset);
+            }
+            if let Some(position) = positions.get_mut(&(topic, partition)) {
+                *position = offset.max(*position);
+            }
+        }
+    }
+}
+
+/// An input on its way through a batch.
+struct Item<C: Context> {
+    /// `None`: a record that is not for this context.
+    work: Option<Work<C>>,
+    place: Option<(String, i32, i64)>,
+    reply: Option<(oneshot::Sender<Replied>, Decoded)>,
+    span: Option<Span>,
+}
+
+impl<C: Context> Item<C> {
+    fn fold(&self, pass: &mut Pass<'_, C>, unit: &mut Unit) -> Option<Done> {
+        let Some(work) = &self.work else { return Some(Done::Nothing) };
+        pass.fold(unit, work, self.span.as_ref().map(Span::context))
+    }
+}
+
+fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
+    let CallInput { call, fold, decode, reply } = input;
+    let key = call.idempotency.map(|i| {
+        (IdempotencyKey { caller: i.caller, route: call.name, key: i.key }, i.request_hash)
+    });
+    let span = spans::start(C::NAME, format!("{} {}", C::NAME, call.name), spans::Kind::Server, call.trace, &[]);
+    let correlation_id = call.correlation_id;
+    let span = span.map(|span| match &correlation_id {
+        Some(order) => span.with("order.id", order.clone()),
+        None => span,
+    });
+    Item { work: Some(Work::Call { fold, correlation_id, idempotency: key }), place: None, reply: Some((reply, decode)), span }
+}
+
+fn record_span<C: Context>(work: &Work<C>) -> Option<Span> {
+    let (record, envelope) = match work {
+        Work::Message { record, envelope, .. } | Work::Reply { record, envelope, .. } => (record, envelope),
+        Work::Poison { record, envelope: Some(envelope), .. } => (record, envelope),
+        Work::Poison { .. } | Work::Skip { .. } | Work::Wake { .. } | Work::Call { .. } => return None,
+    };
+    spans::consumed(C::NAME, record, envelope)
+}
+
+fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for work in items.iter().filter_map(|i| i.work.as_ref()) {
+        wanted.marks.extend(work.stream().cloned());
+        if let Work::Call { idempotency: Some((key, _)), .. } = work {
+            wanted.idempotency.push(key.clone());
+        }
+    }
+    wanted.marks.sort();
+    wanted.marks.dedup();
+    wanted.idempotency.sort();
+    wanted.idempotency.dedup();
+    wanted
+}
+
+fn all_kinds<C: Context>() -> Vec<&'static str> {
+    C::KINDS.iter().copied().chain([crate::fence::FENCE]).collect()
+}
+
+/// Puts loaded rows into the working set; what was asked for and is absent is known to be absent.
+fn take_in(unit: &mut Unit, wanted: &Wanted, loaded: Loaded) {
+    for (kind, ids) in &wanted.rows {
+        for id in ids {
+            unit.slots.entry((kind, *id)).or_insert_with(|| Slot::new(None));
+            unit.peeks.remove(&(*kind, *id));
+        }
+    }
+    for (kind, ids) in &wanted.peeks {
+        for id in ids {
+            unit.peeks.entry((kind, *id)).or_insert_with(|| Slot::new(None));
+        }
+    }
+    for (kind, row) in loaded.rows {
+        unit.slots.insert((kind, row.id), Slot::new(Some(row)));
+    }
+    for (kind, row) in loaded.peeks {
+        unit.peeks.insert((kind, row.id), Slot::new(Some(row)));
+    }
+    for claim in &wanted.claims {
+        let given = loaded.claimed.iter().filter(|(k, r)| *k == claim.kind && r.rank >= claim.min_rank).count();
+        if given < claim.count {
+            unit.exhausted.insert((claim.kind, Claim { status: claim.status, min_rank: claim.min_rank }));
+        }
+    }
+    for (kind, row) in loaded.claimed {
+        let pool = unit.pools.entry(kind).or_default();
+        if !pool.contains(&row.id) {
+            pool.push(row.id);
+        }
+        unit.slots.entry((kind, row.id)).or_insert_with(|| Slot::new(Some(row)));
+    }
+}
+
+fn answer(done: Done, decode: Decoded) -> Replied {
+    match done {
+        Done::Answer(answer) => Ok(answer),
+        Done::Repeated(json) => decode(&json).map_err(CallError::Internal),
+        Done::KeyReused => Err(CallError::KeyReused),
+        Done::Refused(refusal) => Err(CallError::Refused(refusal)),
+        Done::Failed(reason) => Err(CallError::Internal(reason)),
+        Done::Nothing | Done::Duplicate | Done::Parked => Err(CallError::Internal("a call that was not folded".into())),
+    }
+}
+
+fn outcome_of(done: &Done) -> spans::Ended {
+    match done {
+        Done::Nothing | Done::Answer(_) | Done::Repeated(_) => spans::Ended::Ok,
+        Done::Duplicate => spans::Ended::Note("duplicate"),
+        Done::Parked => spans::Ended::Error("parked".into()),
+        Done::Refused(refusal) => spans::Ended::Refused(refusal.code.clone()),
+        Done::KeyReused => spans::Ended::Refused("platform.key_reused".into()),
+        Done::Failed(reason) => spans::Ended::Error(reason.clone()),
+    }
+}
+
+fn count<C: Context>(done: &Done) {
+    let name = match done {
+        Done::Duplicate => m::INBOX_DUPLICATES,
+        Done::Parked => m::PARKED,
+        Done::Failed(reason) => {
+            tracing::error!(context = C::NAME, reason, "an input failed");
+            m::INPUTS_FAILED
+        }
+        Done::Nothing | Done::Refused(_) | Done::Answer(_) | Done::Repeated(_) | Done::KeyReused => m::INPUTS,
+    };
+    metrics::counter!(name, "context" => C::NAME).increment(1);
+}
+
+fn read_failed(error: Error) -> CallError {
+    CallError::Unknown(error.to_string())
+}
+
+fn parse<A: Aggregate>(row: &Row) -> Result<A, CallError> {
+    let unreadable = |e| CallError::Internal(format!("{} {} cannot be read back: {e}", A::KIND, row.id));
+    serde_json::from_str(&row.state).map_err(unreadable)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,73 @@
+//! Wakes aggregates whose time has come, by the database's clock, through the same door as messages.
+
+use crate::{
+    context::Context,
+    error::Error,
+    metric_names as m,
+    ports::Store,
+    shell::{Input, Shell},
+};
+use std::{future::Future, time::Duration};
+use uuid::Uuid;
+
+/// Most aggregates woken in one step.
+const MAX_WAKES: usize = 500;
+/// Between looks at the timers: a deadline is met at most this much late.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Decides which due aggregates may wake now; the others stay due and are asked about again.
+pub trait Gate: Send + Sync + 'static {
+    fn open(&self, due: Vec<(String, Uuid, i64)>) -> impl Future<Output = Result<Vec<(String, Uuid)>, Error>> + Send;
+}
+
+/// Everything that is due may wake.
+pub struct Always;
+
+impl Gate for Always {
+    async fn open(&self, due: Vec<(String, Uuid, i64)>) -> Result<Vec<(String, Uuid)>, Error> {
+        Ok(due.into_iter().map(|(kind, id, _)| (kind, id)).collect())
+    }
+}
+
+/// The timers of one context.
+pub struct Timers<C: Context, S: Store, G: Gate> {
+    shell: Shell<C, S>,
+    gate: G,
+}
+
+impl<C: Context, S: Store, G: Gate> Timers<C, S, G> {
+    pub fn new(shell: Shell<C, S>, gate: G) -> Self {
+        Self { shell, gate }
+    }
+
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            if let Err(error) = self.run_once().await {
+                tracing::debug!(context = C::NAME, %error, "timers");
+            }
+        }
+    }
+
+    /// Wakes what is due and answers how many that were.
+    pub async fn run_once(&self) -> Result<usize, Error> {
+        let due = self.shell.store().due(MAX_WAKES).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let open = self.gate.open(due).await?;
+        let mut woken = 0;
+        for (kind, id) in open {
+            let Some(kind) = C::KINDS.iter().find(|k| **k == kind) else { continue };
+            self.shell.enqueue(Input::Wake(kind, id)).await?;
+            woken += 1;
+        }
+        metrics::counter!(m::TIMERS_FIRED, "context" => C::NAME).increment(woken);
+        Ok(woken as usize)
+    }
+}

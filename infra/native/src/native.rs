@@ -1,0 +1,110 @@
+//! All four servers as processes of this machine, started side by side on free loopback ports, each in its own folder below one
+//! run folder. The registry waits for Postgres, where its data lives; nothing else waits.
+
+pub(crate) mod archives;
+mod jaeger;
+pub(crate) mod kafka;
+pub(crate) mod postgres;
+pub(crate) mod registry;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::cache::Cache;
+use crate::control::Control;
+use crate::fetch::{self, Files};
+use crate::guard::Guard;
+use crate::probe::Probe;
+use crate::process::Launch;
+use crate::say::{say, seconds};
+use crate::{Addresses, Error, Options, Profile, ports};
+
+use archives::Archives;
+
+/// A server of a run: how to start it, and how to see that it serves.
+pub(crate) type Server = (Launch, Probe);
+
+/// What stands once everything is up.
+pub(crate) struct Running {
+    pub addresses: Addresses,
+    pub guard: Guard,
+    pub control: Control,
+}
+
+/// Fetches what is missing and starts everything.
+pub(crate) async fn start(options: &Options) -> Result<Running, Error> {
+    let cache = Cache::from_env()?;
+    let logs = cache.new_log_folder()?;
+    let files = fetch::all(&cache, options.jaeger, &logs).await?;
+    let archives = archives::ensure(&cache, &files, &logs).await?;
+    say(format!("starting Kafka, Postgres, registry{}; logs in {}", with_jaeger(&files), logs.display()));
+    let started = Instant::now();
+    let running = bring_up(&files, options.profile, &archives, &logs).await?;
+    say(format!("all up in {}", seconds(started)));
+    Ok(running)
+}
+
+/// Only fetches, builds and prepares.
+pub(crate) async fn fetch(jaeger: crate::Jaeger) -> Result<(), Error> {
+    let cache = Cache::from_env()?;
+    let logs = cache.new_log_folder()?;
+    let files = fetch::all(&cache, jaeger, &logs).await?;
+    archives::ensure(&cache, &files, &logs).await?;
+    Ok(())
+}
+
+/// Starts the servers from `files`, data in a fresh run folder.
+async fn bring_up(files: &Files, profile: Profile, archives: &Archives, logs: &Path) -> Result<Running, Error> {
+    let guard = Guard::new(&logs.join("cleanup.log"))?;
+    let run = guard.folder();
+    let [kafka_port, controller, postgres_port, registry_port, query, query_grpc, otlp] = ports::free()?;
+    let kafka = kafka::server(files, profile, archives, run, logs, [kafka_port, controller])?;
+    let postgres = postgres::server(files, run, logs, postgres_port).await?;
+    let registry = registry::server(files, archives, run, logs, registry_port, postgres_port);
+    let jaeger = match &files.jaeger {
+        Some(program) => Some(jaeger::server(program, run, logs, [query, query_grpc, otlp])?),
+        None => None,
+    };
+    let addresses = Addresses {
+        kafka: format!("127.0.0.1:{kafka_port}"),
+        postgres: postgres::url(postgres_port),
+        registry: registry::url(registry_port),
+        otlp: jaeger.as_ref().map(|_| format!("http://127.0.0.1:{otlp}")),
+        jaeger: jaeger.as_ref().map(|_| format!("http://127.0.0.1:{query}")),
+    };
+    let servers = [&kafka, &postgres, &registry].into_iter().chain(&jaeger).cloned().collect();
+    let control = Control::write(run, addresses.clone(), servers)?;
+    tokio::try_join!(
+        up(&kafka),
+        async {
+            up(&postgres).await?;
+            up(&registry).await
+        },
+        async {
+            match &jaeger {
+                Some(jaeger) => up(jaeger).await,
+                None => Ok(()),
+            }
+        }
+    )?;
+    Ok(Running { addresses, guard, control })
+}
+
+async fn up((launch, probe): &Server) -> Result<(), Error> {
+    let started = Instant::now();
+    let pid = launch.up(probe).await?;
+    say(format!("{} up in {} (pid {pid})", launch.name, seconds(started)));
+    Ok(())
+}
+
+fn with_jaeger(files: &Files) -> &'static str {
+    if files.jaeger.is_some() { ", Jaeger" } else { "" }
+}
+
+/// The version of `java` on the PATH, such as `17.0.15`.
+pub(crate) fn java_version() -> Option<String> {
+    let output = Command::new("java").arg("-version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    text.lines().find(|line| line.contains(" version "))?.split('"').nth(1).map(str::to_owned)
+}

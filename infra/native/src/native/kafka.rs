@@ -1,0 +1,167 @@
+//! One Kafka node in KRaft mode, broker and controller in one process.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::Server;
+use super::archives::{Archive, Archives};
+use crate::error::Doing;
+use crate::fetch::Files;
+use crate::probe::Probe;
+use crate::process::{Launch, run_logged};
+use crate::{Error, Profile};
+
+/// Any 16 bytes in base64 will do; one fixed id lets a formatted folder be kept in the cache.
+const CLUSTER_ID: &str = "TWFsbEJvdHNMb2NhbEthZg";
+
+const LOG4J: &str = "\
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{HH:mm:ss.SSS} %p %c{1} %m%n
+rootLogger.level = WARN
+rootLogger.appenderRef.out.ref = out
+logger.start.name = kafka.server.KafkaRaftServer
+logger.start.level = INFO
+";
+
+/// The server, its configuration written and its data folder formatted.
+pub(super) fn server(
+    files: &Files,
+    profile: Profile,
+    archives: &Archives,
+    run: &Path,
+    logs: &Path,
+    [port, controller]: [u16; 2],
+) -> Result<Server, Error> {
+    let launch = Launch::new("kafka", "java", run, &logs.join("kafka.log"));
+    let data = launch.folder.join("data");
+    copy_folder(&files.kafka.join("formatted"), &data).doing(|| format!("make {}", data.display()))?;
+    let config = launch.folder.join("server.properties");
+    std::fs::write(&config, properties(port, controller, &data)).doing(|| format!("write {}", config.display()))?;
+    let launch = launch
+        .args(flags(profile, &archives.kafka))
+        .args([format!("-Dlog4j2.configurationFile={}", files.kafka.join("log4j2.properties").display())])
+        .args(["-cp".to_owned(), class_path(&files.kafka)?, "kafka.Kafka".to_owned(), config.display().to_string()]);
+    Ok((launch, Probe::Kafka { port }))
+}
+
+/// Formats a data folder into `files/formatted`, once for all runs: with a static quorum nothing in it depends on a port.
+pub(crate) async fn format(files: &Path, log: &Path) -> Result<(), Error> {
+    let config = files.join("format.properties");
+    let text = properties(9092, 9093, &files.join("formatted"));
+    std::fs::write(&config, text).doing(|| format!("write {}", config.display()))?;
+    let logging = files.join("log4j2.properties");
+    std::fs::write(&logging, LOG4J).doing(|| format!("write {}", logging.display()))?;
+    let mut command = Command::new("java");
+    command.args(flags(Profile::Small, &Archive::None)).arg("-cp").arg(class_path(files)?);
+    command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(config);
+    run_logged(&mut command, "", log).await
+}
+
+/// All jars, sorted: a class archive fits only the class path it was made with.
+fn class_path(files: &Path) -> Result<String, Error> {
+    let libs = files.join("libs");
+    let entries = std::fs::read_dir(&libs).doing(|| format!("list {}", libs.display()))?;
+    let mut jars: Vec<String> = entries.flatten().map(|e| e.path().display().to_string()).collect();
+    jars.sort();
+    Ok(jars.join(":"))
+}
+
+fn flags(profile: Profile, archive: &Archive) -> Vec<String> {
+    let size: &[&str] = match profile {
+        Profile::Small => {
+            &["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:MaxDirectMemorySize=64m"]
+        }
+        Profile::Bench => &["-Xms1g", "-Xmx1g"],
+    };
+    size.iter().map(|flag| flag.to_string()).chain(archive.flags()).collect()
+}
+
+/// The broker's settings. Beyond the usual of a single node: topics are never made by accident; groups form without delay; a broker
+/// that was killed is let in again after 4 s instead of 9, and a consumer of the new group protocol missed after 10 instead of 45.
+fn properties(port: u16, controller: u16, data: &Path) -> String {
+    format!(
+        "\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@127.0.0.1:{controller}
+log.dirs={data}
+auto.create.topics.enable=false
+num.partitions=1
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
+group.initial.rebalance.delay.ms=0
+group.consumer.min.session.timeout.ms=6000
+group.consumer.session.timeout.ms=10000
+group.consumer.min.heartbeat.interval.ms=1000
+group.consumer.heartbeat.interval.ms=2000
+log.cleaner.dedupe.buffer.size=16777216
+",
+        data = data.display()
+    )
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listener_is_on_the_loopback_interface() {
+        let text = properties(12_001, 12_002, Path::new("/d"));
+        let listeners: Vec<&str> = text.lines().filter(|l| l.contains("listeners=")).collect();
+        assert_eq!(
+            listeners,
+            [
+                "listeners=PLAINTEXT://127.0.0.1:12001,CONTROLLER://127.0.0.1:12002",
+                "advertised.listeners=PLAINTEXT://127.0.0.1:12001"
+            ]
+        );
+        assert!(text.contains("controller.quorum.voters=1@127.0.0.1:12002\n") && text.contains("log.dirs=/d\n"));
+    }
+
+    #[test]
+    fn no_internal_topic_wants_a_second_node() {
+        let text = properties(1, 2, Path::new("/d"));
+        let copies: Vec<&str> =
+            text.lines().filter(|l| l.contains("replication.factor") || l.contains("min.isr")).collect();
+        assert_eq!(copies.len(), 6);
+        assert!(copies.iter().all(|l| l.ends_with("=1")), "{copies:?}");
+    }
+
+    #[test]
+    fn the_bench_profile_leaves_the_second_compiler_on() {
+        let small = flags(Profile::Small, &Archive::None).join(" ");
+        let bench = flags(Profile::Bench, &Archive::None).join(" ");
+        assert!(small.contains("TieredStopAtLevel=1") && small.contains("-Xmx384m"));
+        assert!(!bench.contains("Tiered") && bench.contains("-Xmx1g"));
+    }
+}

@@ -1,0 +1,164 @@
+//! When a deadline may fire. An outage must not undo orders that succeeded: a saga's deadline fires only when its
+//! partition of replies (and of the events it may wait for) has been read to the end as it stood after the deadline; it
+//! starts again when its command still waits in our outbox, or when the log was out of reach while it ran.
+
+use crate::{Orchestrator, handlers::is_deadline, instance::{Due, Instance}};
+use schemas::topics;
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use transport::{Aggregate, Error, Shell, ports::{Log, Store}, timers::Gate};
+use uuid::Uuid;
+
+/// A deadline that starts again because of trouble is prolonged by at most this.
+const LONGEST_EXTENSION_MS: i64 = 60_000;
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// What a saga may be waiting for comes on these topics.
+const AWAITED: [&str; 4] = [topics::ORCHESTRATOR_REPLIES, topics::DEPOT_EVENTS, topics::PAYMENTS_EVENTS, topics::ORDERS_EVENTS];
+
+/// What is known of the log's health and of commands that were not sent.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// When the log was last out of reach, by the database's clock; the start of this process counts.
+    trouble_ms: AtomicI64,
+    unsent: Mutex<HashSet<Uuid>>,
+}
+
+impl Health {
+    /// By how long the deadline is to be put off; `None`: it may fire.
+    pub fn postpone(&self, saga: Uuid, due: &Due) -> Option<i64> {
+        if !is_deadline(due) {
+            return None;
+        }
+        let set_at = due.due_ms - due.after_ms.min(LONGEST_EXTENSION_MS);
+        let troubled = self.trouble_ms.load(Ordering::Relaxed) >= set_at;
+        let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner).contains(&saga);
+        (troubled || unsent).then(|| due.after_ms.min(LONGEST_EXTENSION_MS))
+    }
+
+    fn trouble(&self, now_ms: i64) {
+        self.trouble_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// Looks at the log every two seconds, so that an outage is known even when no deadline falls into it.
+    pub async fn probe(&self, log: impl Log, store: impl Store, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let mut first = true;
+        loop {
+            let reached = log.end_offsets(topics::ORCHESTRATOR_REPLIES).await.is_ok();
+            if (!reached || first)
+                && let Ok(now) = store.now_ms().await
+            {
+                self.trouble(now);
+                first = false;
+            }
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(PROBE_EVERY) => {}
+            }
+        }
+    }
+
+    fn set_unsent(&self, sagas: HashSet<Uuid>) {
+        *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = sagas;
+    }
+}
+
+/// The gate of the orchestrator's timers.
+pub struct RepliesRead<S: Store, L: Log> {
+    shell: Shell<Orchestrator, S>,
+    log: L,
+    health: std::sync::Arc<Health>,
+    /// By saga: the due time that was looked at, and how far each topic must be read before it fires.
+    targets: Mutex<HashMap<Uuid, (i64, Vec<(&'static str, i32, i64)>)>>,
+}
+
+impl<S: Store, L: Log> RepliesRead<S, L> {
+    pub fn new(shell: Shell<Orchestrator, S>, log: L, health: std::sync::Arc<Health>) -> Self {
+        Self { shell, log, health, targets: Mutex::default() }
+    }
+
+    /// The ends of all awaited topics now, after the deadlines; an error means that nothing fires.
+    async fn ends(&self) -> Result<HashMap<&'static str, Vec<i64>>, Error> {
+        let mut ends = HashMap::new();
+        for topic in AWAITED {
+            match self.log.end_offsets(topic).await {
+                Ok(end) => ends.insert(topic, end),
+                Err(error) => {
+                    if let Ok(now) = self.shell.store().now_ms().await {
+                        self.health.trouble(now);
+                    }
+                    return Err(error);
+                }
+            };
+        }
+        Ok(ends)
+    }
+
+    async fn aim(&self, key: &str, ends: &HashMap<&'static str, Vec<i64>>) -> Result<Vec<(&'static str, i32, i64)>, Error> {
+        let mut aims = Vec::new();
+        for topic in AWAITED {
+            let partition = self.log.partition(topic, key).await?;
+            let end = ends.get(topic).and_then(|e| e.get(usize::try_from(partition).unwrap_or_default()));
+            aims.push((topic, partition, end.copied().unwrap_or_default()));
+        }
+        Ok(aims)
+    }
+
+    fn reached(&self, aims: &[(&'static str, i32, i64)]) -> bool {
+        aims.iter().all(|(topic, partition, end)| self.shell.position(topic, *partition).is_some_and(|p| p >= *end))
+    }
+
+    fn known(&self, id: Uuid, due_ms: i64) -> Option<Vec<(&'static str, i32, i64)>> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.get(&id).filter(|(at, _)| *at == due_ms).map(|(_, aims)| aims.clone())
+    }
+}
+
+impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
+    async fn open(&self, due: Vec<(String, Uuid, i64)>) -> Result<Vec<(String, Uuid)>, Error> {
+        let ids: Vec<Uuid> = due.iter().map(|(_, id, _)| *id).collect();
+        let rows = self.shell.store().get(Instance::KIND, &ids).await?;
+        let instances: HashMap<Uuid, Instance> =
+            rows.iter().filter_map(|r| Some((r.id, serde_json::from_str(&r.state).ok()?))).collect();
+        let ends = self.ends().await?;
+        let (mut open, mut targets) = (Vec::new(), HashMap::new());
+        for (kind, id, due_ms) in due {
+            let Some(instance) = instances.get(&id) else {
+                open.push((kind, id));
+                continue;
+            };
+            let aims = match self.known(id, due_ms) {
+                Some(aims) => aims,
+                None => self.aim(&instance.progress.key, &ends).await?,
+            };
+            if self.reached(&aims) {
+                open.push((kind, id));
+            } else {
+                targets.insert(id, (due_ms, aims));
+            }
+        }
+        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+        self.note_unsent(&open, &instances).await?;
+        Ok(open)
+    }
+}
+
+impl<S: Store, L: Log> RepliesRead<S, L> {
+    async fn note_unsent(&self, open: &[(String, Uuid)], instances: &HashMap<Uuid, Instance>) -> Result<(), Error> {
+        let awaited = open.iter().filter_map(|(_, id)| instances.get(id)).flat_map(|instance| {
+            let key = |d: &Due| instance.progress.effect_key(&d.timer.step, d.timer.direction, d.timer.round);
+            instance.timers.iter().filter(|d| is_deadline(d)).map(key).collect::<Vec<_>>()
+        });
+        let awaited: Vec<_> = awaited.collect();
+        let waiting = if awaited.is_empty() { Vec::new() } else { self.shell.store().in_outbox(&awaited).await? };
+        self.health.set_unsent(waiting.into_iter().map(|key| key.saga_id).collect());
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! The orchestrator's table of contents: the events that start, move or cancel sagas, the replies, the timers, and what
+//! becomes of the decisions.
+
+use crate::{
+    Orchestrator,
+    instance::{Due, Instance, saga_id},
+};
+use message::{Direction, EffectKey, Envelope, SagaRef};
+use saga::{ChildEnd, Definition, Effect, Input, Lifecycle, Phase, Reply, Route, TimerKind};
+use schemas::{depot, orchestrator as events, orders, payments, topics};
+use serde_json::{Value, json};
+use std::{any::Any, future::Future};
+use tokio::sync::mpsc;
+use transport::{Fold, Router, Stop, Unit};
+use uuid::Uuid;
+
+pub fn routes() -> Router<Orchestrator> {
+    Router::new()
+        .event_json::<orders::OrderPlaced>(on_event)
+        .event_json::<orders::CancelRequested>(on_event)
+        .event_json::<orders::ReturnRequested>(on_event)
+        .event_json::<depot::ShoppingChecked>(on_event)
+        .event_json::<payments::PaymentTaken>(on_event)
+        .replies(topics::ORCHESTRATOR_REPLIES, on_reply)
+        .wake::<Instance>(on_wake)
+}
+
+/// An event may start a saga, move one or cancel one, of any type.
+fn on_event(context: &Orchestrator, unit: &mut Unit, envelope: &Envelope, body: &Value) -> Fold<()> {
+    for definition in context.newest_of_each() {
+        let route = definition.route(&envelope.name, body).map_err(|e| Stop::Poison(e.to_string()))?;
+        let saga_type = definition.saga_type();
+        match route {
+            None => {}
+            Some(Route::Start { business_key }) => {
+                begin(context, unit, definition, saga_id(saga_type, &business_key), body, None)?;
+            }
+            Some(Route::Event { business_key }) => {
+                let input = Input::Event { name: envelope.name.clone(), body: body.clone() };
+                feed(context, unit, saga_id(saga_type, &business_key), vec![input])?;
+            }
+            Some(Route::Cancel { business_key, reason, by }) => {
+                let input = Input::Cancel { reason, by };
+                feed(context, unit, saga_id(saga_type, &business_key), vec![input])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Replies are judged by their effect key; one that belongs to no saga is parked, with an alarm.
+fn on_reply(context: &Orchestrator, unit: &mut Unit, envelope: &Envelope, body: &Value) -> Fold<()> {
+    let (Some(saga), Some(outcome)) = (&envelope.saga, envelope.outcome) else {
+        return Err(Stop::Poison("a reply without saga or outcome headers".into()));
+    };
+    let reply = Reply {
+        effect: saga.effect.clone(),
+        attempt: saga.attempt,
+        outcome,
+        name: envelope.name.clone(),
+        body: body.clone(),
+    };
+    match feed(context, unit, saga.effect.saga_id, vec![Input::Reply(reply)])? {
+        Fed::Known => Ok(()),
+        Fed::Unknown => Err(Stop::Poison(format!("there is no saga {}", saga.effect.saga_id))),
+    }
+}
+
+/// Timers that are due. One that was overtaken by trouble with the log, or whose command still waits in the outbox, starts again.
+fn on_wake(context: &Orchestrator, unit: &mut Unit, id: Uuid) -> Fold<()> {
+    let Some(mut instance) = unit.get::<Instance>(id)? else { return Ok(()) };
+    let now = unit.now_ms();
+    let (due, later): (Vec<Due>, Vec<Due>) = instance.timers.iter().cloned().partition(|d| d.due_ms <= now);
+    if due.is_empty() {
+        return Ok(());
+    }
+    unit.follow(instance.trace_context(), Some(instance.progress.key.clone()));
+    instance.timers = later;
+    let mut inputs = Vec::new();
+    for timer in due {
+        match context.health.postpone(id, &timer) {
+            Some(by_ms) => instance.timers.push(Due { due_ms: now + by_ms, ..timer }),
+            None => inputs.push(Input::Timer(timer.timer)),
+        }
+    }
+    unit.put(id, instance);
+    feed(context, unit, id, inputs).map(|_| ())
+}
+
+/// Whether the saga that an input was for exists.
+#[derive(Debug, PartialEq)]
+pub enum Fed {
+    Known,
+    Unknown,
+}
+
+/// Gives inputs to a saga. The refusal is an operator's verb that does not apply.
+pub fn feed(context: &Orchestrator, unit: &mut Unit, id: Uuid, inputs: Vec<Input>) -> Fold<Fed> {
+    let Some(mut instance) = unit.get::<Instance>(id)? else { return Ok(Fed::Unknown) };
+    let (saga_type, version) = (instance.progress.saga_type.clone(), instance.progress.version);
+    let definition = context.definition(&saga_type, version).cloned();
+    let definition = definition.ok_or_else(|| Stop::Poison(format!("no definition {saga_type} version {version}")))?;
+    unit.follow(instance.trace_context(), Some(instance.progress.key.clone()));
+    for input in inputs {
+        let (progress, effects) = saga::decide(&definition, instance.progress.clone(), input);
+        instance.progress = progress;
+        instance = apply(context, unit, id, instance, effects)?;
+    }
+    Ok(Fed::Known)
+}
+
+fn begin(
+    context: &Orchestrator,
+    unit: &mut Unit,
+    definition: &Definition,
+    id: Uuid,
+    start: &Value,
+    child_of: Option<EffectKey>,
+) -> Fold<()> {
+    if unit.get::<Instance>(id)?.is_some() {
+        return Ok(());
+    }
+    let (progress, effects) = saga::start(definition, id, start).map_err(|e| Stop::Poison(e.to_string()))?;
+    let now = unit.now_ms();
+    let trace = unit.meta().trace.map(|t| t.to_string());
+    let instance = Instance { progress, timers: Vec::new(), started_ms: now, updated_ms: now, trace, child_of };
+    apply(context, unit, id, instance, effects).map(|_| ())
+}
+
+/// Carries the decisions out: everything lands in the transaction that saves the progress.
+fn apply(
+    context: &Orchestrator,
+    unit: &mut Unit,
+    id: Uuid,
+    mut instance: Instance,
+    effects: Vec<Effect>,
+) -> Fold<Instance> {
+    let now = unit.now_ms();
+    instance.updated_ms = now;
+    let was_terminal = unit.get::<Instance>(id)?.is_some_and(|i| i.progress.phase().is_terminal());
+    unit.put(id, instance.clone());
+    for effect in effects {
+        match effect {
+            Effect::Send { step, direction, round, attempt, command } => {
+                let saga = saga_ref(&instance, step, direction, round, attempt);
+                unit.send::<Instance>(id, instance.progress.key.clone(), command, Some(saga))?;
+            }
+            Effect::StartChild { step, round, saga_type, start, .. } => {
+                let effect = instance.progress.effect_key(&step, Direction::Do, round);
+                let child = saga_id(&saga_type, &effect.to_string());
+                let definition = context.newest(&saga_type).cloned();
+                let definition = definition.ok_or_else(|| Stop::Poison(format!("no saga type {saga_type}")))?;
+                begin(context, unit, &definition, child, &start, Some(effect))?;
+            }
+            Effect::SetTimer { timer, after_ms } => instance.set_timer(timer, after_ms, now),
+            Effect::CancelTimer(timer) => instance.cancel_timer(&timer),
+            Effect::Emit(lifecycle) => emit(unit, id, &instance, lifecycle)?,
+            Effect::Record(entry) => {
+                let trace = unit.meta().trace.map(|t| format!("{:032x}", t.trace_id));
+                let cause = unit.meta().causation_id.clone();
+                unit.journal::<Instance>(id, json!({"entry": entry, "trace_id": trace, "caused_by": cause}));
+            }
+            Effect::Alarm { code, detail } => unit.ask_outside(Notice::Alarm { id, code: code.as_str(), detail }),
+            Effect::Count(what) => unit.ask_outside(Notice::Ignored(what.as_str())),
+            Effect::Park { reason } => return Err(Stop::Poison(reason)),
+            Effect::Rejected { reason } => return Err(message::Refusal::new("orchestrator.wrong_state", reason).into()),
+        }
+    }
+    unit.put(id, instance.clone());
+    let phase = instance.progress.phase();
+    if phase.is_terminal() && !was_terminal {
+        unit.ask_outside(Notice::Ended {
+            saga_type: instance.progress.saga_type.clone(),
+            phase: phase.as_str(),
+            took_ms: now - instance.started_ms,
+        });
+        if let Some(effect) = instance.child_of.clone() {
+            let parent = effect.saga_id;
+            feed(context, unit, parent, vec![Input::ChildEnded { effect, end: child_end(&instance) }])?;
+        }
+    }
+    Ok(instance)
+}
+
+fn child_end(instance: &Instance) -> ChildEnd {
+    match (instance.progress.phase(), &instance.progress.cause) {
+        (Phase::Compensated, Some(cause)) => {
+            ChildEnd::Compensated { code: cause.code.clone(), reason: cause.reason.clone() }
+        }
+        _ => ChildEnd::Completed,
+    }
+}
+
+fn saga_ref(instance: &Instance, step: String, direction: Direction, round: u32, attempt: u32) -> SagaRef {
+    SagaRef {
+        saga_type: instance.progress.saga_type.clone(),
+        effect: instance.progress.effect_key(&step, direction, round),
+        attempt,
+        reply_to: topics::ORCHESTRATOR_REPLIES.to_owned(),
+        key: instance.progress.key.clone(),
+    }
+}
+
+/// Lifecycle events for other contexts: each names the saga, its type and its business key.
+fn emit(unit: &mut Unit, id: Uuid, instance: &Instance, lifecycle: Lifecycle) -> Fold<()> {
+    let saga_id = schemas::ids::SagaId::from(id);
+    let saga_type = instance.progress.saga_type.clone();
+    let business_key = instance.progress.business_key.clone();
+    match lifecycle {
+        Lifecycle::Started => unit.emit::<Instance, _>(id, events::SagaStarted { saga_id, saga_type, business_key }),
+        Lifecycle::StepDone { step } => {
+            unit.emit::<Instance, _>(id, events::SagaStepDone { saga_id, saga_type, business_key, step })
+        }
+        Lifecycle::Compensating { cause } => {
+            let (code, reason) = (cause.code, cause.reason);
+            unit.emit::<Instance, _>(id, events::SagaCompensating { saga_id, saga_type, business_key, code, reason })
+        }
+        Lifecycle::CancelTooLate { reason } => {
+            unit.emit::<Instance, _>(id, events::SagaCancelTooLate { saga_id, saga_type, business_key, reason })
+        }
+        Lifecycle::Completed => unit.emit::<Instance, _>(id, events::SagaCompleted { saga_id, saga_type, business_key }),
+        Lifecycle::Compensated { cause } => {
+            let (code, reason) = (cause.code, cause.reason);
+            unit.emit::<Instance, _>(id, events::SagaCompensated { saga_id, saga_type, business_key, code, reason })
+        }
+        Lifecycle::Stuck { step, reason } => {
+            unit.emit::<Instance, _>(id, events::SagaStuck { saga_id, saga_type, business_key, step, reason })
+        }
+    }
+}
+
+/// What is told to logs and metrics once it is committed.
+enum Notice {
+    Alarm { id: Uuid, code: &'static str, detail: String },
+    Ignored(&'static str),
+    Ended { saga_type: String, phase: &'static str, took_ms: i64 },
+}
+
+/// Counts and logs what folds noticed, after their commits.
+pub async fn report(mut notices: mpsc::Receiver<Box<dyn Any + Send>>, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    loop {
+        let notice = tokio::select! {
+            () = &mut stop => return,
+            notice = notices.recv() => notice,
+        };
+        match notice.map(|n| n.downcast::<Notice>()) {
+            Some(Ok(notice)) => tell(*notice),
+            Some(Err(_)) => {}
+            None => return,
+        }
+    }
+}
+
+fn tell(notice: Notice) {
+    match notice {
+        Notice::Alarm { id, code, detail } => {
+            metrics::counter!("mallbots_saga_alarms_total", "code" => code).increment(1);
+            tracing::error!(saga_id = %id, code, detail, "saga alarm");
+        }
+        Notice::Ignored(what) => metrics::counter!("mallbots_saga_ignored_total", "what" => what).increment(1),
+        Notice::Ended { saga_type, phase, took_ms } => {
+            metrics::counter!("mallbots_sagas_ended_total", "type" => saga_type.clone(), "phase" => phase).increment(1);
+            metrics::histogram!("mallbots_saga_seconds", "type" => saga_type).record(took_ms as f64 / 1000.0);
+        }
+    }
+}
+
+/// Deadlines of commands are subject to the rules of [`crate::gate`]; delays before a retry are not.
+pub(crate) fn is_deadline(due: &Due) -> bool {
+    due.timer.kind == TimerKind::Deadline
+}

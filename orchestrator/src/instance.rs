@@ -1,0 +1,81 @@
+//! A saga as it is stored: its progress, its timers and the trace it belongs to.
+
+use message::TraceContext;
+use saga::{Progress, Timer};
+use serde::{Deserialize, Serialize};
+use transport::Aggregate;
+use uuid::Uuid;
+
+/// The namespace of saga ids; a constant of the platform, drawn once.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6b1f_5d0e_52a7_4c1b_9f0e_3d1c_7a54_e2b1);
+
+/// The id of the saga of this type and business key: there can be only one, so a repeated start finds it.
+pub fn saga_id(saga_type: &str, business_key: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{saga_type}/{business_key}").as_bytes())
+}
+
+/// One saga.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Instance {
+    pub progress: Progress,
+    pub timers: Vec<Due>,
+    pub started_ms: i64,
+    pub updated_ms: i64,
+    /// `traceparent` of what started it: wake-ups and operators go on in the same trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// The parent's effect that this child saga is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child_of: Option<message::EffectKey>,
+}
+
+/// A timer with its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Due {
+    pub timer: Timer,
+    /// By the database's clock, milliseconds since the Unix epoch.
+    pub due_ms: i64,
+    /// How long it was set for.
+    pub after_ms: i64,
+}
+
+impl Instance {
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        self.trace.as_deref().and_then(|t| t.parse().ok())
+    }
+
+    pub(crate) fn set_timer(&mut self, timer: Timer, after_ms: u64, now_ms: i64) {
+        let after_ms = i64::try_from(after_ms).unwrap_or(i64::MAX / 4);
+        self.timers.retain(|d| !same_leg(&d.timer, &timer));
+        self.timers.push(Due { timer, due_ms: now_ms.saturating_add(after_ms), after_ms });
+    }
+
+    pub(crate) fn cancel_timer(&mut self, timer: &Timer) {
+        self.timers.retain(|d| d.timer != *timer);
+    }
+}
+
+fn same_leg(a: &Timer, b: &Timer) -> bool {
+    a.step == b.step && a.direction == b.direction && a.round == b.round
+}
+
+impl Aggregate for Instance {
+    const KIND: &'static str = "saga";
+
+    fn status(&self) -> &'static str {
+        self.progress.phase().as_str()
+    }
+
+    /// The order it is about, where its partition key is one.
+    fn parent(&self) -> Option<Uuid> {
+        self.progress.key.parse().ok()
+    }
+
+    fn rank(&self) -> i64 {
+        self.started_ms
+    }
+
+    fn wake_at_ms(&self) -> Option<i64> {
+        self.timers.iter().map(|d| d.due_ms).min()
+    }
+}

@@ -1,0 +1,7 @@
+//! Baskets and orders on the wire: events for everybody, commands and replies for the orchestrator.
+
+pub(crate) mod commands;
+pub(crate) mod events;
+
+pub use commands::*;
+pub use events::*;

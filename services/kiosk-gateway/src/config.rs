@@ -1,0 +1,151 @@
+//! The gateway's settings, read from the environment once at the start.
+
+use anyhow::Context;
+use std::{net::SocketAddr, str::FromStr, time::Duration};
+use tonic::transport::{Endpoint, Uri};
+
+/// Everything that can be set. A bad value stops the start with the variable's name.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where kiosks connect: `MALLBOTS_KIOSK_LISTEN`, 127.0.0.1:8080; port 0 picks a free one.
+    pub listen: SocketAddr,
+    pub backends: BackendUrls,
+    pub limits: Limits,
+}
+
+/// Where the services' gRPC APIs are.
+#[derive(Debug, Clone)]
+pub struct BackendUrls {
+    /// `MALLBOTS_STORES_URL`, `http://127.0.0.1:7101`.
+    pub stores: Uri,
+    /// `MALLBOTS_ORDERS_URL`, `http://127.0.0.1:7102`.
+    pub orders: Uri,
+    /// `MALLBOTS_PAYMENTS_URL`, `http://127.0.0.1:7103`.
+    pub payments: Uri,
+}
+
+/// What one process takes on at most, so that a crowd makes it refuse and not fall.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From the request's head to the answer's: `MALLBOTS_KIOSK_TIMEOUT_MS`, 10000.
+    pub timeout: Duration,
+    /// Requests under way at once, live views apart: `MALLBOTS_KIOSK_MAX_REQUESTS`, 1024; more get 503.
+    pub requests: usize,
+    /// Live views open at once: `MALLBOTS_KIOSK_MAX_STREAMS`, 4096; more get 503.
+    pub streams: usize,
+    /// Between two signs of life of a live view: `MALLBOTS_KIOSK_HEARTBEAT_MS`, 15000. Below the 60 s after which
+    /// proxies give a silent connection up.
+    pub heartbeat: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), requests: 1024, streams: 4096, heartbeat: Duration::from_secs(15) }
+    }
+}
+
+impl Config {
+    pub fn from_env() -> anyhow::Result<Self> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// As [`Config::from_env`], from any source of variables.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let vars = Vars(lookup);
+        let standard = Limits::default();
+        Ok(Self {
+            listen: vars.get("MALLBOTS_KIOSK_LISTEN", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
+            backends: BackendUrls {
+                stores: vars.url("MALLBOTS_STORES_URL", "http://127.0.0.1:7101")?,
+                orders: vars.url("MALLBOTS_ORDERS_URL", "http://127.0.0.1:7102")?,
+                payments: vars.url("MALLBOTS_PAYMENTS_URL", "http://127.0.0.1:7103")?,
+            },
+            limits: Limits {
+                timeout: vars.millis("MALLBOTS_KIOSK_TIMEOUT_MS", standard.timeout)?,
+                requests: vars.count("MALLBOTS_KIOSK_MAX_REQUESTS", standard.requests)?,
+                streams: vars.count("MALLBOTS_KIOSK_MAX_STREAMS", standard.streams)?,
+                heartbeat: vars.millis("MALLBOTS_KIOSK_HEARTBEAT_MS", standard.heartbeat)?,
+            },
+        })
+    }
+}
+
+struct Vars<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Vars<F> {
+    fn get<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+        &self,
+        name: &str,
+        default: T,
+    ) -> anyhow::Result<T> {
+        let Some(text) = (self.0)(name) else { return Ok(default) };
+        text.parse().with_context(|| format!("{name}: `{text}` is not valid"))
+    }
+
+    fn url(&self, name: &str, default: &'static str) -> anyhow::Result<Uri> {
+        let uri: Uri = self.get(name, Uri::from_static(default))?;
+        let complete = uri.scheme().is_some() && uri.authority().is_some();
+        anyhow::ensure!(complete, "{name}: `{uri}` is not a complete address such as {default}");
+        Ok(uri)
+    }
+
+    fn millis(&self, name: &str, default: Duration) -> anyhow::Result<Duration> {
+        let millis: u64 = self.get(name, default.as_millis() as u64)?;
+        anyhow::ensure!((1..=600_000).contains(&millis), "{name}: give milliseconds from 1 to 600000");
+        Ok(Duration::from_millis(millis))
+    }
+
+    fn count(&self, name: &str, default: usize) -> anyhow::Result<usize> {
+        let count = self.get(name, default)?;
+        anyhow::ensure!((1..=1_000_000).contains(&count), "{name}: give a number from 1 to 1000000");
+        Ok(count)
+    }
+}
+
+/// Longest wait for a connection to a service; a request in the meantime is answered 503.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often an idle connection is proved alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// How a service is connected to.
+pub(crate) fn endpoint(uri: &Uri) -> Endpoint {
+    Endpoint::from(uri.clone())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &'static [(&str, &str)]) -> anyhow::Result<Config> {
+        Config::from_lookup(move |name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn nothing_set_gives_a_loopback_address() {
+        assert!(read(&[]).unwrap().listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn a_bad_value_is_reported_with_the_name_of_its_variable() {
+        for vars in [
+            &[("MALLBOTS_KIOSK_LISTEN", "here")] as &'static [_],
+            &[("MALLBOTS_ORDERS_URL", "orders:50051 x")],
+            &[("MALLBOTS_STORES_URL", "/relative")],
+            &[("MALLBOTS_KIOSK_TIMEOUT_MS", "0")],
+            &[("MALLBOTS_KIOSK_MAX_REQUESTS", "-1")],
+        ] {
+            let error = format!("{:#}", read(vars).unwrap_err());
+            assert!(error.contains(vars[0].0), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_is_used() {
+        let config = read(&[("MALLBOTS_ORDERS_URL", "http://orders:1"), ("MALLBOTS_KIOSK_MAX_STREAMS", "7")]).unwrap();
+        assert_eq!((config.backends.orders.to_string(), config.limits.streams), ("http://orders:1/".into(), 7));
+    }
+}

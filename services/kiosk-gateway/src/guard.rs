@@ -1,0 +1,136 @@
+//! What every request passes first and every answer last: span, limits, deadline, and the final shape of errors.
+
+use crate::{config::Limits, metric_names as names, problem::Problem};
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderValue, header::HeaderName, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use message::TraceContext;
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use tokio::sync::Semaphore;
+use transport::spans::{self, Ended, Kind, Span};
+use uuid::Uuid;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static(message::headers::TRACEPARENT);
+
+/// The limits with their counters.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    limits: Limits,
+    places: Arc<Semaphore>,
+}
+
+impl Guard {
+    pub fn new(limits: Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.requests));
+        Self { limits, places }
+    }
+}
+
+/// The trace this request belongs to, for the calls a handler makes.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller(TraceContext);
+
+impl Caller {
+    /// A gRPC request that goes on in this trace.
+    pub fn ask<T>(self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        // Hexadecimal digits and dashes are always a metadata value.
+        if let Ok(value) = self.0.to_string().parse() {
+            request.metadata_mut().insert(message::headers::TRACEPARENT, value);
+        }
+        request
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_else(|| Self(unrecorded())))
+    }
+}
+
+/// The outermost layer.
+pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let (started, route) = (Instant::now(), route(&request));
+    let span = open(&request, &route);
+    let trace = span.as_ref().map_or_else(unrecorded, Span::context);
+    request.extensions_mut().insert(Caller(trace));
+    let response = run(&guard, request, next).await;
+    let code = response.extensions().get::<Problem>().map(|p| p.code.clone());
+    let mut response = Problem::finish(response, trace);
+    close(span, &response, code);
+    count(&route, &response, started);
+    // Hexadecimal digits and dashes are always a header value.
+    response.headers_mut().extend(HeaderValue::try_from(trace.to_string()).ok().map(|v| (TRACEPARENT, v)));
+    response
+}
+
+async fn run(guard: &Guard, request: Request, next: Next) -> Response {
+    let Ok(_place) = guard.places.try_acquire() else { return Problem::overloaded().into_response() };
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(guard.limits.timeout, answer).await {
+        Ok(Ok(response)) => response,
+        // The panic hook has logged it.
+        Ok(Err(_panic)) => Problem::internal().into_response(),
+        Err(_elapsed) => Problem::timeout().into_response(),
+    }
+}
+
+/// `GET /v1/orders/{id}`: few different values, and none of a customer's.
+fn route(request: &Request) -> String {
+    let path = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+    format!("{} {path}", method(request))
+}
+
+/// The method, or `OTHER`: clients may invent methods, and each would be a new time series.
+fn method(request: &Request) -> &str {
+    match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH") => known,
+        _ => "OTHER",
+    }
+}
+
+fn open(request: &Request, route: &str) -> Option<Span> {
+    let parent = request.headers().get(&TRACEPARENT).and_then(|v| v.to_str().ok()?.parse().ok());
+    let attributes = [("http.request.method", method(request)), ("http.route", route)];
+    let span = spans::start("kiosk-gateway", route.to_owned(), Kind::Server, parent, &attributes)?;
+    Some(match order_id(request.uri().path()) {
+        Some(id) => span.with("order.id", id.to_string()),
+        None => span,
+    })
+}
+
+/// Baskets share their order's id, so the trace of an order begins with its basket.
+fn order_id(path: &str) -> Option<Uuid> {
+    let rest = path.strip_prefix("/v1/orders/").or_else(|| path.strip_prefix("/v1/baskets/"))?;
+    Uuid::try_parse(rest.split('/').next()?).ok()
+}
+
+fn close(span: Option<Span>, response: &Response, code: Option<String>) {
+    let (Some(span), status) = (span, response.status()) else { return };
+    let span = span.with("http.response.status_code", status.as_str());
+    span.end(match code {
+        Some(code) if status.is_server_error() => Ended::Error(code),
+        None if status.is_server_error() => Ended::Error(status.to_string()),
+        Some(code) => Ended::Refused(code),
+        None => Ended::Ok,
+    });
+}
+
+fn count(route: &str, response: &Response, started: Instant) {
+    let labels = [("route", route.to_owned()), ("status", response.status().as_str().to_owned())];
+    metrics::counter!(names::REQUESTS, &labels).increment(1);
+    metrics::histogram!(names::REQUEST_SECONDS, "route" => route.to_owned()).record(started.elapsed().as_secs_f64());
+}
+
+/// A trace that nobody records, so that an error still has a number to name.
+fn unrecorded() -> TraceContext {
+    let id = Uuid::now_v7().as_u128();
+    // The lower half of a version 7 UUID is random.
+    TraceContext { trace_id: id, span_id: (id as u64).max(1), sampled: false }
+}

@@ -1,0 +1,69 @@
+//! `mallbots <role>` runs one role, `mallbots all` runs every role in one process.
+
+mod roles;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The backend of the mall: services, saga orchestrator, relays, gateways and the simulated acquirer.
+///
+/// Every role reads its configuration from the environment (MALLBOTS_…). Servers: MALLBOTS_KAFKA, MALLBOTS_POSTGRES,
+/// MALLBOTS_REGISTRY, and MALLBOTS_OTLP for traces.
+#[derive(Parser)]
+#[command(version, after_help = "\
+Examples:
+  mallbots all                     every role in one process
+  mallbots orders                  the orders service alone
+  mallbots relay --context orders  only the outbox relay of orders
+  mallbots robots --count 4        four shopper bots
+
+Exit codes: 0 stopped by a signal, 1 could not run.")]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+/// One role of the platform.
+#[derive(Subcommand)]
+pub enum Role {
+    /// Every role but robots, in one process
+    All,
+    /// Stores, products and the catalogue
+    Stores,
+    /// Baskets and orders
+    Orders,
+    /// Payments and invoices
+    Payments,
+    /// Shopping lists, bots and bays
+    Depot,
+    /// Messages to customers
+    Notifications,
+    /// The order read model
+    Search,
+    /// The saga orchestrator
+    Orchestrator,
+    /// The outbox relay of one context, by itself
+    Relay {
+        /// The context whose outbox it sends
+        #[arg(long)]
+        context: String,
+    },
+    /// REST for kiosks
+    KioskGateway,
+    /// The simulated payment provider
+    AcquirerSim,
+    /// Autonomous shopper bots, clients of the depot
+    Robots(robots::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match roles::run(cli.role).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mallbots: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Starts roles with their configuration, and stops them on a signal.
+
+use crate::Role;
+use anyhow::Context as _;
+use kiosk_gateway::live::Follower;
+use service_kit::{ServiceConfig, health, telemetry};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+use transport::{kafka::KafkaLog, registry::Registry};
+
+type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// The roles of `all`, in no order: each waits for what it needs.
+const ALL: [&str; 9] = [
+    "stores",
+    "orders",
+    "payments",
+    "depot",
+    "notifications",
+    "search",
+    "orchestrator",
+    "kiosk-gateway",
+    "acquirer-sim",
+];
+
+/// Runs `role` until SIGINT or SIGTERM.
+pub async fn run(role: Role) -> anyhow::Result<()> {
+    let name = match &role {
+        Role::All => return all().await,
+        Role::Stores => "stores",
+        Role::Orders => "orders",
+        Role::Payments => "payments",
+        Role::Depot => "depot",
+        Role::Notifications => "notifications",
+        Role::Search => "search",
+        Role::Orchestrator => "orchestrator",
+        Role::KioskGateway => "kiosk-gateway",
+        Role::AcquirerSim => "acquirer-sim",
+        Role::Relay { context } => return relay(context).await,
+        Role::Robots(options) => {
+            let telemetry = telemetry::start(&["robots"])?;
+            let ran = robots::run(options.clone().into_config()?, stop_on_signal()?.wait()).await;
+            telemetry.shutdown();
+            return ran;
+        }
+    };
+    let telemetry = telemetry::start(&[name])?;
+    let ran = start(name, None, stop_on_signal()?).await;
+    tokio::task::spawn_blocking(|| telemetry.shutdown()).await?;
+    ran
+}
+
+async fn all() -> anyhow::Result<()> {
+    let telemetry = telemetry::start(&ALL)?;
+    let stop = stop_on_signal()?;
+    let http: SocketAddr = service_kit::env_parse("MALLBOTS_HTTP", SocketAddr::from(([127, 0, 0, 1], 7150)))?;
+    let listener = TcpListener::bind(http).await.with_context(|| format!("MALLBOTS_HTTP: cannot listen on {http}"))?;
+    let mut roles = JoinSet::new();
+    let served = stop.clone();
+    roles.spawn(async move {
+        let router = health::router(Vec::new());
+        axum::serve(listener, router).with_graceful_shutdown(served.wait()).await.context("health")
+    });
+    for name in ALL {
+        let stop = stop.clone();
+        roles.spawn(async move { start(name, Some(None), stop).await.with_context(|| format!("role {name}")) });
+    }
+    let mut ended = Ok(());
+    while let Some(role) = roles.join_next().await {
+        let role = role.map_err(anyhow::Error::from).and_then(|r| r);
+        // One role that cannot run ends all of them: half a platform helps nobody.
+        if role.is_err() && ended.is_ok() {
+            ended = role;
+            stop.now();
+        }
+    }
+    tokio::task::spawn_blocking(|| telemetry.shutdown()).await?;
+    ended
+}
+
+/// `http` overrides where health and metrics are served.
+fn start(name: &'static str, http: Option<Option<SocketAddr>>, stop: Stop) -> Running {
+    let service = move || -> anyhow::Result<ServiceConfig> {
+        let mut config = ServiceConfig::from_env(name)?;
+        config.http = http.unwrap_or(config.http);
+        Ok(config)
+    };
+    let shutdown = stop.wait();
+    match name {
+        "stores" => Box::pin(async move { stores::run(service()?, shutdown).await }),
+        "orders" => Box::pin(async move { orders::run(service()?, shutdown).await }),
+        "payments" => Box::pin(async move { payments::run(service()?, shutdown).await }),
+        "depot" => Box::pin(async move { depot::run(service()?, shutdown).await }),
+        "notifications" => Box::pin(async move { notifications::run(service()?, shutdown).await }),
+        "search" => Box::pin(async move { search::run(service()?, shutdown).await }),
+        "orchestrator" => Box::pin(async move { orchestrator::run(service()?, shutdown).await }),
+        "acquirer-sim" => Box::pin(async move { acquirer_sim::run(acquirer_sim::Config::from_env()?, shutdown).await }),
+        _ => Box::pin(kiosk(stop)),
+    }
+}
+
+async fn kiosk(stop: Stop) -> anyhow::Result<()> {
+    let config = kiosk_gateway::Config::from_env()?;
+    let log = KafkaLog::new(service_kit::config::kafka_from_env("kiosk-gateway")?)?;
+    let registry = Registry::new(&service_kit::env_required("MALLBOTS_REGISTRY", "the schema registry's base URL")?)?;
+    let codec = Arc::new(service_kit::codec(&registry, "kiosk-gateway").await?);
+    let feed = async move |live| {
+        let follower = Follower::new(live, codec.clone());
+        loop {
+            match log.tail(Follower::topics()).await {
+                Ok(consumer) => {
+                    follower.follow(consumer, async |id| registry.teach(&codec, id).await).await;
+                }
+                Err(error) => tracing::warn!(%error, "the live view waits for Kafka"),
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    };
+    kiosk_gateway::run(config, feed, |_| health::router(Vec::new()), stop.wait()).await
+}
+
+async fn relay(context: &str) -> anyhow::Result<()> {
+    let telemetry = telemetry::start(&["relay"])?;
+    let service = ServiceConfig::from_env(context)?;
+    let stop = stop_on_signal()?.wait();
+    macro_rules! relay_of {
+        ($context:expr) => {
+            service_kit::Role::start($context, service).await?.relay(stop).await
+        };
+    }
+    match context {
+        "stores" => relay_of!(stores::Stores),
+        "orders" => relay_of!(orders::Orders::from_env()?),
+        "payments" => relay_of!(payments::Payments::from_env()?),
+        "depot" => relay_of!(depot::Depot::from_env()?),
+        "notifications" => relay_of!(notifications::Notifications),
+        "search" => relay_of!(search::Search),
+        "orchestrator" => relay_of!(orchestrator::Orchestrator::new(Vec::new())),
+        other => anyhow::bail!("there is no context `{other}`: stores, orders, payments, depot, notifications, search, orchestrator"),
+    }
+    tokio::task::spawn_blocking(|| telemetry.shutdown()).await?;
+    Ok(())
+}
+
+/// Resolves everywhere once the process is asked to stop.
+#[derive(Clone)]
+struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    fn wait(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.0.subscribe();
+        async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
+    }
+
+    fn now(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+fn stop_on_signal() -> anyhow::Result<Stop> {
+    let stop = Stop(watch::channel(false).0);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        stopped.now();
+    });
+    Ok(stop)
+}

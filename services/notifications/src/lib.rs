@@ -1,0 +1,42 @@
+//! Tells customers what became of their orders, by text message, once per order and cause.
+
+pub mod api;
+pub mod domain;
+pub mod handlers;
+pub mod sender;
+#[cfg(test)]
+mod tests;
+
+use schemas::grpc::notifications::notifications_server::NotificationsServer;
+use service_kit::{Role, ServiceConfig};
+use std::future::Future;
+use tonic::service::Routes;
+use transport::{Aggregate, Context, Kinds, Router};
+
+/// The context: it has no configuration of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Notifications;
+
+impl Context for Notifications {
+    const NAME: &'static str = "notifications";
+    const KINDS: Kinds = &[domain::Contact::KIND, domain::Notification::KIND];
+
+    fn routes() -> Router<Self> {
+        handlers::routes()
+    }
+}
+
+/// The context's tables; the platform's own come from `transport`.
+pub mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Serves until `shutdown`.
+pub async fn run(config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    let mut role = Role::start(Notifications, config).await?;
+    let shell = role.shell();
+    if let Some(worker) = sender::Worker::new(shell.clone(), sender::LogSender) {
+        role.spawn(|stop| worker.run(stop.wait()));
+    }
+    role.serve(Routes::new(NotificationsServer::new(api::Api { shell })), shutdown).await
+}

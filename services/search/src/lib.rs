@@ -1,0 +1,38 @@
+//! Finds orders by what people remember of them: a read model that follows the topics and emits nothing.
+
+pub mod api;
+pub mod handlers;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+use schemas::grpc::search::search_server::SearchServer;
+use service_kit::{Role, ServiceConfig};
+use std::future::Future;
+use tonic::service::Routes;
+use transport::{Aggregate, Context, Kinds, Router};
+
+/// The context: it has no configuration of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Search;
+
+impl Context for Search {
+    const NAME: &'static str = "search";
+    const KINDS: Kinds = &[view::OrderView::KIND, view::StoreName::KIND];
+
+    fn routes() -> Router<Self> {
+        handlers::routes()
+    }
+}
+
+/// The context's tables; the platform's own come from `transport`.
+pub mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Serves until `shutdown`.
+pub async fn run(config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    let role = Role::start(Search, config).await?;
+    let api = api::Api { shell: role.shell() };
+    role.serve(Routes::new(SearchServer::new(api)), shutdown).await
+}
