@@ -17,11 +17,8 @@ fn every_outline_is_the_one_that_is_checked_in() {
         let checked_in = fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(definition.outline(), checked_in, "UPDATE_SNAPSHOTS=1 writes {} anew", path.display());
     }
-}
 
-#[test]
-fn no_outline_is_left_of_a_saga_that_is_gone() {
     let files = fs::read_dir(folder()).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
     let sagas = definitions(&Deadlines::default()).iter().map(|d| format!("{}.txt", d.saga_type())).collect();
-    assert_eq!(files.collect::<BTreeSet<_>>(), sagas);
+    assert_eq!(files.collect::<BTreeSet<_>>(), sagas, "no outline is left of a saga that is gone");
 }

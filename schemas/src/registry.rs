@@ -3,6 +3,7 @@
 //! `mallctl` registers and checks them, the transport encodes by them, and the generated documents are made from them.
 
 use crate::{depot, orchestrator, orders, payments, stores, topics};
+use apache_avro::reader::datum::GenericDatumReader;
 use message::{Message, Outgoing, Refusal};
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -54,13 +55,20 @@ static ALL: LazyLock<Vec<Schema>> = LazyLock::new(|| {
         depot::events::EVENTS,
         depot::commands::COMMANDS,
         orchestrator::EVENTS,
-        &[Schema::of::<Refusal>(Kind::Reply, None, include_str!("../avro/Refused.avsc"))],
+        &[REFUSED],
     ]
     .concat()
 });
 
 static BY_NAME: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| ALL.iter().enumerate().map(|(index, schema)| (schema.name, index)).collect());
+
+/// The only type that is called otherwise than its record, which the typed reader does not accept: it is read by way of
+/// a generic value.
+const REFUSED: Schema = Schema {
+    from_avro: refusal_from_avro,
+    ..Schema::of::<Refusal>(Kind::Reply, None, include_str!("../avro/Refused.avsc"))
+};
 
 impl Schema {
     pub(crate) const fn of<M: Message>(kind: Kind, reply: Option<&'static str>, avsc: &'static str) -> Self {
@@ -73,8 +81,13 @@ fn from_json<M: Message>(json: serde_json::Value) -> Result<Outgoing, serde_json
 }
 
 fn from_avro<M: Message>(written: &apache_avro::Schema, body: &mut &[u8]) -> Result<Outgoing, apache_avro::Error> {
-    let reader = apache_avro::reader::datum::GenericDatumReader::builder(written).build()?;
+    let reader = GenericDatumReader::builder(written).build()?;
     reader.read_deser::<M>(body).map(Outgoing::new)
+}
+
+fn refusal_from_avro(written: &apache_avro::Schema, body: &mut &[u8]) -> Result<Outgoing, apache_avro::Error> {
+    let value = GenericDatumReader::builder(written).build()?.read_value(body)?;
+    apache_avro::from_value::<Refusal>(&value).map(Outgoing::new)
 }
 
 /// The topic on which every command is answered.
@@ -114,6 +127,8 @@ macro_rules! messages {
         messages!(@list $list Event $context $topic: $($name,)+);
     };
     (pub(crate) const $list:ident; Catalogue $context:literal $topic:path: $($name:ident,)+) => {
+        // A state that is published whenever it changes is an event to those who keep a copy of it.
+        $(impl ::message::Event for $name {})+
         messages!(@list $list Catalogue $context $topic: $($name,)+);
     };
     (@list $list:ident $kind:ident $context:literal $topic:path: $($name:ident,)+) => {

@@ -274,6 +274,14 @@ fn an_undo_refused_while_compensating_is_tried_again_after_a_delay() {
 }
 
 #[test]
+fn an_older_attempts_refusal_does_not_count_against_the_undo_that_is_awaited() {
+    let saga = trip();
+    let t = compensating(&saga).refused("toy.broken").retry_is_due().sends("toy.FreeSeat");
+    let t = t.input(undo_refused()).ignores(Counted::DuplicateReply).times_out().retry_is_due();
+    let _ = t.sends("toy.FreeSeat");
+}
+
+#[test]
 fn an_undo_not_answered_while_compensating_is_tried_again_until_it_is_stuck() {
     let saga = trip();
     let t = (0..10).fold(compensating(&saga), |t, _| t.times_out().retry_is_due().sends("toy.FreeSeat"));

@@ -3,7 +3,7 @@
 mod toy;
 
 use saga::{
-    ChildEnd, Counted, Input, Phase, Route, Saga, Verb, call, child,
+    ChildEnd, Counted, Input, Phase, Route, Saga, Verb, branch, call, child,
     harness::SAGA_ID,
     replay, started,
     transcript::{Transcript, given},
@@ -94,6 +94,32 @@ fn branches_are_undone_beside_each_other() {
 }
 
 #[test]
+fn a_branch_is_undone_in_reverse_order() {
+    let saga = Saga::named("packing", 1)
+        .starts_on(trip_of)
+        .key(|t: &Trip| t.trip.to_string())
+        .together([
+            branch().step(call(reserve_bag).undo(release_bag)).step(call(book_meal).undo(cancel_meal)),
+            branch().step(call(hold_seat).undo(free_seat)),
+        ])
+        .build();
+    let t = given(&saga, asked())
+        .sends("toy.ReserveBag")
+        .accepted(BagReserved {})
+        .sends_both(["toy.HoldSeat", "toy.BookMeal"]);
+    t.to("toy.BookMeal")
+        .accepted(MealBooked {})
+        .to("toy.HoldSeat")
+        .refused("toy.no_seat")
+        .sends("toy.CancelMeal")
+        .sends_nothing()
+        .accepted(MealCancelled {})
+        .sends("toy.ReleaseBag")
+        .accepted(BagReleased {})
+        .ends_compensated("toy.no_seat");
+}
+
+#[test]
 fn a_wait_whose_deadline_passes_undoes_the_saga() {
     seated(&trip())
         .wait_times_out("passport-checked")
@@ -154,6 +180,14 @@ fn the_pivot_is_sent_again_under_the_same_key_and_is_stuck_when_never_answered()
         .sends("toy.SendTicket")
         .accepted(TicketSent {})
         .ends_completed();
+}
+
+#[test]
+fn an_operators_retry_comes_with_a_fresh_budget() {
+    let saga = trip();
+    let t = to_pivot(&saga).times_out().sends("toy.Pay").times_out().sends("toy.Pay").times_out().is_stuck_at("pay");
+    let t = t.operator_retry("once more").sends("toy.Pay").times_out().sends("toy.Pay").times_out().sends("toy.Pay");
+    let _ = t.times_out().is_stuck_at("pay").sends_nothing();
 }
 
 #[test]

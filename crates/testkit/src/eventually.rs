@@ -10,19 +10,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Looks until `look` finds something, and answers it. Panics at the caller's line when `deadline` passes first.
 #[track_caller]
-pub fn eventually<T, F, L>(deadline: Duration, look: F) -> impl Future<Output = T>
-where
-    F: FnMut() -> L,
-    L: Future<Output = Option<T>>,
-{
+pub fn eventually<T>(deadline: Duration, look: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
     poll(deadline, look, Location::caller())
 }
 
-async fn poll<T, F, L>(deadline: Duration, mut look: F, caller: &Location<'_>) -> T
-where
-    F: FnMut() -> L,
-    L: Future<Output = Option<T>>,
-{
+async fn poll<T>(deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>, caller: &Location<'_>) -> T {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {

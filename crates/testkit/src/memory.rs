@@ -12,7 +12,7 @@ use transport::{
     codec::Codec,
     memory::{MemoryLog, MemoryStore},
     parking::Parking,
-    ports::{Record, Store},
+    ports::Record,
     relay::{Outcome as Relayed, Relay, RelayConfig},
     timers::{Always, Timers},
 };

@@ -409,12 +409,14 @@ impl<C: Context, S: Store> Shell<C, S> {
         }
         let started = Instant::now();
         let mut tx = self.inner.store.begin().await?;
-        let loaded = tx.load(C::NAME, &first_wanted(items)).await?;
+        let wanted = first_wanted(items);
+        let mut loaded = tx.load(C::NAME, &wanted).await?;
         let seed = self.inner.seed.fetch_add(0x1_0000_0001, Ordering::Relaxed);
         let mut unit = Unit::new(C::NAME, self.inner.codec.clone(), seed);
         unit.now_ms = loaded.now_ms;
-        let marks = loaded.marks.into_iter().collect();
-        let stored = loaded.answers.into_iter().collect();
+        let marks = std::mem::take(&mut loaded.marks).into_iter().collect();
+        let stored = std::mem::take(&mut loaded.answers).into_iter().collect();
+        take_in(&mut unit, &wanted, loaded);
         for _ in 0..MAX_PASSES {
             unit.restart();
             let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &stored);
@@ -549,17 +551,36 @@ fn record_span<C: Context>(work: &Work<C>) -> Option<Span> {
 
 fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
     let mut wanted = Wanted::default();
+    let (mut fences, mut woken) = (Vec::new(), Vec::new());
     for work in items.iter().filter_map(|i| i.work.as_ref()) {
         wanted.marks.extend(work.stream().cloned());
+        match work {
+            // Asked for beforehand, so that the first pass gets as far as the handler's own wishes.
+            Work::Message { command: true, envelope, .. } => fences.extend(envelope.saga.as_ref().map(|s| s.effect.saga_id)),
+            Work::Wake { kind, id } => woken.push((*kind, *id)),
+            _ => {}
+        }
         if let Work::Call { idempotency: Some((key, _)), .. } = work {
             wanted.idempotency.push(key.clone());
         }
     }
+    for kind in C::KINDS {
+        let ids = sorted(woken.iter().filter(|(k, _)| k == kind).map(|(_, id)| *id).collect());
+        wanted.rows.extend((!ids.is_empty()).then_some((*kind, ids)));
+    }
+    let fences = sorted(fences);
+    wanted.rows.extend((!fences.is_empty()).then_some((crate::fence::FENCE, fences)));
     wanted.marks.sort();
     wanted.marks.dedup();
     wanted.idempotency.sort();
     wanted.idempotency.dedup();
     wanted
+}
+
+fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 fn all_kinds<C: Context>() -> Vec<&'static str> {

@@ -49,8 +49,10 @@ fn belongings(unit: &mut Unit, list: &ShoppingList) -> Fold<(Option<Bot>, Option
     Ok((bot?, bay?))
 }
 
+/// Saves the list as changed now; answers its row's id.
 fn put_list(unit: &mut Unit, list: ShoppingList) -> Uuid {
     let id = list.id();
-    unit.put(id, list);
+    let changed_ms = unit.now_ms();
+    unit.put(id, ShoppingList { changed_ms, ..list });
     id
 }

@@ -4,13 +4,20 @@ pub mod api;
 mod config;
 pub mod domain;
 mod handlers;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use config::DepotConfig;
 pub use handlers::Hint;
 pub use worker::{Board, Dispatcher};
 
+use anyhow::Context as _;
 use domain::{Bay, BaySummary, Bot, ShoppingList, StorePlace};
+use schemas::grpc::depot::depot_server::DepotServer;
+use service_kit::{Role, ServiceConfig};
+use std::future::Future;
+use tonic::service::Routes;
 use transport::{Aggregate, Context, Router};
 
 /// The context: its configuration, never state.
@@ -34,4 +41,19 @@ impl Context for Depot {
     fn routes() -> Router<Self> {
         handlers::routes()
     }
+}
+
+/// The context's tables; the platform's own come from `transport`.
+pub mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Serves until `shutdown`.
+pub async fn run(config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    let mut role = Role::start(Depot::from_env()?, config).await?;
+    let board = Board::default();
+    let dispatcher = Dispatcher::new(role.shell(), board.clone()).context("the shell has a dispatcher already")?;
+    role.spawn(|stop| dispatcher.run(stop.wait()));
+    let api = api::Api { shell: role.shell(), board };
+    role.serve(Routes::new(DepotServer::new(api)), shutdown).await
 }

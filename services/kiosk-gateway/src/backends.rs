@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use schemas::grpc::{
     orders::orders_client::OrdersClient, payments::payments_client::PaymentsClient, stores::stores_client::StoresClient,
 };
+use service_kit::grpc::{CODE, FIELD, RETRY_AFTER};
 use std::time::Duration;
 use tonic::{Code, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -60,11 +61,6 @@ async fn serves(channel: &Channel) -> bool {
     answer.is_ok_and(|a| a.is_ok_and(|a| a.into_inner().status() == ServingStatus::Serving))
 }
 
-/// Metadata of a refusal: the stable code, the field that is not acceptable, and seconds until a repeat may succeed.
-pub const CODE: &str = "mallbots-code";
-pub const FIELD: &str = "mallbots-field";
-pub const RETRY_AFTER: &str = "retry-after";
-
 impl From<Status> for Problem {
     fn from(status: Status) -> Self {
         let wait = text(&status, RETRY_AFTER).and_then(|s| s.parse().ok()).map(Duration::from_secs);
@@ -88,25 +84,40 @@ fn text<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
 
 /// The service said no and why: its code and sentence are passed on.
 fn refusal(status: &Status, code: &str) -> Problem {
+    let unknown = code.split('.').next_back().is_some_and(|reason| reason.starts_with("unknown_"));
     let http = match status.code() {
-        _ if code == "platform.key_reused" => StatusCode::UNPROCESSABLE_ENTITY,
         Code::InvalidArgument | Code::OutOfRange => StatusCode::UNPROCESSABLE_ENTITY,
+        // A key that was used for another request is the one thing that services call "already exists".
+        Code::AlreadyExists => StatusCode::UNPROCESSABLE_ENTITY,
         Code::NotFound => StatusCode::NOT_FOUND,
+        Code::FailedPrecondition if unknown => StatusCode::NOT_FOUND,
         Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Code::Internal | Code::Unknown | Code::DataLoss => return Problem::internal(),
         _ => StatusCode::CONFLICT,
     };
-    Problem::new(http, code, status.message())
+    match code {
+        // What kept it from answering is for our logs.
+        "platform.no_answer" => Problem::new(http, code.to_owned(), Problem::timeout().detail),
+        _ => Problem::new(http, code.to_owned(), sentence(status.message())),
+    }
+}
+
+/// As people write: with a capital letter in front and a full stop behind.
+fn sentence(text: &str) -> String {
+    let mut rest = text.trim().chars();
+    let first = rest.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let stop = if text.trim().ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{stop}", rest.as_str())
 }
 
 /// The call itself failed: what went wrong inside is for our logs, not for customers.
 fn failure(status: &Status) -> Problem {
     match status.code() {
         Code::InvalidArgument | Code::OutOfRange => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "kiosk.invalid", status.message())
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "kiosk.invalid", sentence(status.message()))
         }
-        Code::NotFound => Problem::new(StatusCode::NOT_FOUND, "kiosk.not_found", status.message()),
+        Code::NotFound => Problem::new(StatusCode::NOT_FOUND, "kiosk.not_found", sentence(status.message())),
         Code::Unavailable | Code::ResourceExhausted => {
             tracing::warn!(code = %status.code(), reason = status.message(), "a service is not available");
             let detail = "A part of the mall's systems is not available right now; try again.";
@@ -135,22 +146,44 @@ mod tests {
         for (code, http) in [
             (Code::FailedPrecondition, 409),
             (Code::Aborted, 409),
-            (Code::AlreadyExists, 409),
             (Code::NotFound, 404),
             (Code::InvalidArgument, 422),
             (Code::ResourceExhausted, 503),
             (Code::Unavailable, 503),
         ] {
             let problem = refused(code, "orders.some_reason");
-            assert_eq!((problem.status, problem.code.as_str()), (http, "orders.some_reason"), "{code:?}");
+            assert_eq!((problem.status, &*problem.code), (http, "orders.some_reason"), "{code:?}");
             assert_eq!(problem.detail, "A sentence.");
         }
     }
 
     #[test]
-    fn a_key_used_for_another_request_is_unprocessable_whatever_its_status() {
-        for code in [Code::FailedPrecondition, Code::AlreadyExists, Code::InvalidArgument] {
-            assert_eq!(refused(code, "platform.key_reused").status, 422);
+    fn every_answer_of_a_shell_has_its_place() {
+        use service_kit::grpc::{invalid, status};
+        use transport::CallError as E;
+        let refused = |code: &str| E::Refused(message::Refusal::new(code, "there is no such order"));
+        let busy = E::Overloaded { retry_after: Duration::from_secs(3) };
+        for (status, http, code, wait) in [
+            (status(refused("orders.wrong_state")), 409, "orders.wrong_state", None),
+            (status(refused("orders.unknown_order")), 404, "orders.unknown_order", None),
+            (status(E::KeyReused), 422, "platform.idempotency_key_reused", None),
+            (status(busy), 503, "platform.overloaded", Some(3)),
+            (status(E::Unknown("connection to 10.0.0.7 reset".into())), 503, "platform.no_answer", Some(1)),
+            (status(E::Internal("bug at line 7".into())), 500, "kiosk.internal", None),
+            (invalid("phone", "give digits"), 422, "platform.invalid_argument", None),
+        ] {
+            let problem = Problem::from(status);
+            assert_eq!((problem.status, &*problem.code, problem.retry_after), (http, code, wait));
+            assert!(!problem.detail.contains("10.0.0.7"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn sentences_begin_and_end_as_people_write() {
+        for (text, wanted) in
+            [("no bay is free", "No bay is free."), ("Done.", "Done."), ("ärger?", "Ärger?"), ("", ".")]
+        {
+            assert_eq!(sentence(text), wanted);
         }
     }
 
@@ -166,7 +199,7 @@ mod tests {
     fn what_failed_inside_stays_inside() {
         for code in [Code::Internal, Code::Unknown, Code::DataLoss, Code::PermissionDenied, Code::Unimplemented] {
             let problem = Problem::from(Status::new(code, "password is hunter2"));
-            assert_eq!((problem.status, problem.code.as_str()), (500, "kiosk.internal"));
+            assert_eq!((problem.status, &*problem.code), (500, "kiosk.internal"));
             assert!(!problem.detail.contains("hunter2"));
         }
         assert!(!Problem::from(Status::unavailable("10.0.0.7:5432 refused")).detail.contains("10.0.0.7"));

@@ -1,16 +1,37 @@
 //! The gateway's settings, read from the environment once at the start.
 
 use anyhow::Context;
+use service_kit::{
+    config::{default_port, kafka_from_env},
+    env_required,
+};
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 use tonic::transport::{Endpoint, Uri};
+use transport::kafka::KafkaConfig;
 
 /// Everything that can be set. A bad value stops the start with the variable's name.
 #[derive(Debug, Clone)]
 pub struct Config {
+    pub api: ApiConfig,
+    pub feed: FeedConfig,
+}
+
+/// What the API needs.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
     /// Where kiosks connect: `MALLBOTS_KIOSK_LISTEN`, 127.0.0.1:8080; port 0 picks a free one.
     pub listen: SocketAddr,
     pub backends: BackendUrls,
     pub limits: Limits,
+}
+
+/// What the live view's feed needs.
+#[derive(Debug, Clone)]
+pub struct FeedConfig {
+    /// `MALLBOTS_KAFKA` and its kin, see [`service_kit::ServiceConfig`].
+    pub kafka: KafkaConfig,
+    /// Base URL of the schema registry: `MALLBOTS_REGISTRY`.
+    pub registry: String,
 }
 
 /// Where the services' gRPC APIs are.
@@ -46,19 +67,24 @@ impl Default for Limits {
 
 impl Config {
     pub fn from_env() -> anyhow::Result<Self> {
-        Self::from_lookup(|name| std::env::var(name).ok())
+        let registry = env_required("MALLBOTS_REGISTRY", "the schema registry's base URL")?;
+        Ok(Self {
+            api: ApiConfig::from_lookup(|name| std::env::var(name).ok())?,
+            feed: FeedConfig { kafka: kafka_from_env("kiosk-gateway")?, registry },
+        })
     }
+}
 
-    /// As [`Config::from_env`], from any source of variables.
+impl ApiConfig {
+    /// From any source of variables.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let vars = Vars(lookup);
-        let standard = Limits::default();
+        let (vars, standard) = (Vars(lookup), Limits::default());
         Ok(Self {
             listen: vars.get("MALLBOTS_KIOSK_LISTEN", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
             backends: BackendUrls {
-                stores: vars.url("MALLBOTS_STORES_URL", "http://127.0.0.1:7101")?,
-                orders: vars.url("MALLBOTS_ORDERS_URL", "http://127.0.0.1:7102")?,
-                payments: vars.url("MALLBOTS_PAYMENTS_URL", "http://127.0.0.1:7103")?,
+                stores: vars.url("MALLBOTS_STORES_URL", "stores")?,
+                orders: vars.url("MALLBOTS_ORDERS_URL", "orders")?,
+                payments: vars.url("MALLBOTS_PAYMENTS_URL", "payments")?,
             },
             limits: Limits {
                 timeout: vars.millis("MALLBOTS_KIOSK_TIMEOUT_MS", standard.timeout)?,
@@ -82,8 +108,9 @@ impl<F: Fn(&str) -> Option<String>> Vars<F> {
         text.parse().with_context(|| format!("{name}: `{text}` is not valid"))
     }
 
-    fn url(&self, name: &str, default: &'static str) -> anyhow::Result<Uri> {
-        let uri: Uri = self.get(name, Uri::from_static(default))?;
+    fn url(&self, name: &str, service: &str) -> anyhow::Result<Uri> {
+        let default = format!("http://127.0.0.1:{}", default_port(service));
+        let uri: Uri = self.get(name, default.parse().context("the address of a service")?)?;
         let complete = uri.scheme().is_some() && uri.authority().is_some();
         anyhow::ensure!(complete, "{name}: `{uri}` is not a complete address such as {default}");
         Ok(uri)
@@ -120,13 +147,15 @@ pub(crate) fn endpoint(uri: &Uri) -> Endpoint {
 mod tests {
     use super::*;
 
-    fn read(vars: &'static [(&str, &str)]) -> anyhow::Result<Config> {
-        Config::from_lookup(move |name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    fn read(vars: &'static [(&str, &str)]) -> anyhow::Result<ApiConfig> {
+        ApiConfig::from_lookup(move |name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
     }
 
     #[test]
-    fn nothing_set_gives_a_loopback_address() {
-        assert!(read(&[]).unwrap().listen.ip().is_loopback());
+    fn nothing_set_gives_addresses_of_this_machine() {
+        let config = read(&[]).unwrap();
+        assert!(config.listen.ip().is_loopback());
+        assert_eq!(config.backends.orders.to_string(), "http://127.0.0.1:7102/");
     }
 
     #[test]

@@ -52,27 +52,22 @@ fn unreadable(status: StatusCode) -> Problem {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| explain(&e))?;
-    reader.end().map_err(|e| malformed(&e))?;
-    Ok(value)
+    // In two steps, because only then it is certain whether the JSON or what it says is wrong.
+    let json: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;
+    serde_path_to_error::deserialize(json).map_err(|e| explain(&e))
 }
 
+/// Only what serde says about *our* names is passed on; it also quotes values, which stay here.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    if !error.inner().is_data() {
-        return malformed(error.inner());
-    }
-    let message = error.inner().to_string();
-    // Only what serde says about *our* names is passed on; it also quotes values, which stay here.
+    let (message, path) = (error.inner().to_string(), error.path().to_string());
     match named(&message, "missing field `") {
         Some(field) => Problem::invalid(field, format!("`{field}` is missing.")),
         None if message.starts_with("unknown field") => {
-            Problem::invalid("", "The body has a field that is not known here; see /docs for those that are.")
+            let detail = "The body has a field that is not known here; see /docs for those that are.";
+            Problem::unacceptable(detail)
         }
-        None => {
-            let path = error.path().to_string();
-            Problem::invalid(path.clone(), format!("`{path}` does not have the type or a value that /docs lists."))
-        }
+        None if path == "." => Problem::unacceptable("The body must be a JSON object; see /docs."),
+        None => Problem::invalid(&path, format!("`{path}` does not have the type or a value that /docs lists.")),
     }
 }
 

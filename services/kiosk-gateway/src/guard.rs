@@ -9,6 +9,7 @@ use axum::{
 };
 use futures::FutureExt;
 use message::TraceContext;
+use service_kit::grpc::set_trace;
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tokio::sync::Semaphore;
 use transport::spans::{self, Ended, Kind, Span};
@@ -38,10 +39,7 @@ impl Caller {
     /// A gRPC request that goes on in this trace.
     pub fn ask<T>(self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
-        // Hexadecimal digits and dashes are always a metadata value.
-        if let Ok(value) = self.0.to_string().parse() {
-            request.metadata_mut().insert(message::headers::TRACEPARENT, value);
-        }
+        set_trace(request.metadata_mut(), Some(self.0));
         request
     }
 }
@@ -61,7 +59,7 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     let trace = span.as_ref().map_or_else(unrecorded, Span::context);
     request.extensions_mut().insert(Caller(trace));
     let response = run(&guard, request, next).await;
-    let code = response.extensions().get::<Problem>().map(|p| p.code.clone());
+    let code = response.extensions().get::<Problem>().map(|p| p.code.to_string());
     let mut response = Problem::finish(response, trace);
     close(span, &response, code);
     count(&route, &response, started);

@@ -6,6 +6,7 @@
 mod backends;
 mod config;
 mod extract;
+mod feed;
 mod guard;
 mod inputs;
 pub mod live;
@@ -16,15 +17,16 @@ mod routes;
 mod views;
 
 pub use backends::Backends;
-pub use config::{BackendUrls, Config, Limits};
+pub use config::{ApiConfig, BackendUrls, Config, FeedConfig, Limits};
 pub use live::Live;
 pub use openapi::document;
 pub use problem::Problem;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use axum::{Router, extract::DefaultBodyLimit, middleware, serve::ListenerExt};
+use service_kit::health::{self, Ready};
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -78,26 +80,33 @@ pub async fn serve(
     }
 }
 
-/// Serves the API at `config.listen` until `shutdown`. `feed` is what feeds the live view (usually
-/// [`live::Follower::follow`]) and `extra` the routes that every role has; both end with the API.
-pub async fn run(
-    config: Config,
-    feed: impl AsyncFnOnce(Live),
-    extra: impl FnOnce(Backends) -> Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    let listen = config.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("MALLBOTS_KIOSK_LISTEN: {listen}"))?;
-    tracing::info!(address = %listener.local_addr()?, "the kiosk API is served, see /docs");
-    let (backends, live) = (Backends::new(&config.backends), Live::new(config.limits.streams));
-    let app = app(backends.clone(), live.clone(), config.limits).merge(extra(backends));
-    let serving = serve(listener, app, live.clone(), shutdown);
-    let feeding = async {
-        feed(live).await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        ended = serving => ended,
-        never = feeding => never,
+/// Runs the gateway until `shutdown`: the API, the feed of its live view, and health and metrics on the same address. The
+/// feed connects when it can: without Kafka or the registry everything else works.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    let Config { api, feed } = config;
+    let listener =
+        TcpListener::bind(api.listen).await.with_context(|| format!("MALLBOTS_KIOSK_LISTEN={}", api.listen))?;
+    tracing::info!(role = "kiosk-gateway", address = %listener.local_addr()?, "serving, see /docs");
+    let (backends, live, ready) = (Backends::new(&api.backends), Live::new(api.limits.streams), Ready::default());
+    let app = app(backends.clone(), live.clone(), api.limits).merge(health::router(vec![ready.clone()]));
+    // Dropped at the end, which stops them: neither has anything to finish.
+    let mut helpers = JoinSet::new();
+    helpers.spawn(feed::run(live.clone(), feed));
+    helpers.spawn(watch(backends, ready));
+    serve(listener, app, live, shutdown).await
+}
+
+/// How often the services are asked whether they serve.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Keeps `ready` true while every service says that it serves.
+async fn watch(backends: Backends, ready: Ready) {
+    loop {
+        let unready = backends.unready().await;
+        if ready.get() != unready.is_empty() {
+            tracing::info!(role = "kiosk-gateway", ?unready, "readiness changed");
+        }
+        ready.set(unready.is_empty());
+        tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }

@@ -16,55 +16,62 @@ use utoipa::ToSchema;
 /// The media type of every error.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Why a request was not done (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// Identifies the kind of problem; ends with `code`.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:mallbots:problem:orders.basket_empty")]
-    pub kind: String,
-    /// The HTTP status in words.
-    #[schema(example = "Conflict")]
-    pub title: Cow<'static, str>,
     /// The HTTP status.
-    #[schema(example = 409)]
     pub status: u16,
-    /// What went wrong and what to do, for people.
-    #[schema(example = "The basket is empty; put something into it first.")]
-    pub detail: String,
-    /// Stable name of the reason, for programs: `<context>.<reason>`.
-    #[schema(example = "orders.basket_empty")]
-    pub code: String,
+    /// Stable name of the reason: `<context>.<reason>`.
+    pub code: Cow<'static, str>,
+    /// What went wrong and what to do, a sentence for people.
+    pub detail: Cow<'static, str>,
     /// The field, parameter or header that is not acceptable.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// Names the request in logs and traces; tell it to support.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "0af7651916cd43dd8448eb211c80319c")]
-    pub trace_id: Option<String>,
     /// Seconds after which a repeat may succeed; the `Retry-After` header.
-    #[serde(skip)]
     pub retry_after: Option<u64>,
 }
 
+/// Why a request was not done (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Written<'a> {
+    /// Identifies the kind of problem; ends with `code`.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:mallbots:problem:orders.basket_empty")]
+    kind: String,
+    /// The HTTP status in words.
+    #[schema(example = "Conflict")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 409)]
+    status: u16,
+    /// What went wrong and what to do, for people.
+    #[schema(example = "The basket is empty; put something into it first.")]
+    detail: &'a str,
+    /// Stable name of the reason, for programs: `<context>.<reason>`.
+    #[schema(example = "orders.basket_empty")]
+    code: &'a str,
+    /// The field, parameter or header that is not acceptable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    /// Names the request in logs and traces; tell it to support.
+    #[schema(example = "0af7651916cd43dd8448eb211c80319c")]
+    trace_id: String,
+}
+
 impl Problem {
-    pub fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
-        let code = code.into();
-        Self {
-            kind: format!("urn:mallbots:problem:{code}"),
-            title: status.canonical_reason().unwrap_or("Error").into(),
-            status: status.as_u16(),
-            detail: detail.into(),
-            code,
-            field: None,
-            trace_id: None,
-            retry_after: None,
-        }
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: status.as_u16(), code: code.into(), detail: detail.into(), field: None, retry_after: None }
     }
 
     /// A value that is not acceptable; `detail` says what is, and never repeats the value (it may be personal).
-    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "kiosk.invalid", detail).about(field)
+    pub fn invalid(field: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::unacceptable(detail).about(field)
+    }
+
+    /// As [`Problem::invalid`], where no single field is to blame.
+    pub fn unacceptable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "kiosk.invalid", detail)
     }
 
     pub fn about(self, field: impl Into<String>) -> Self {
@@ -118,23 +125,36 @@ impl Problem {
         if known.is_none() && !is_error(response.status()) {
             return response;
         }
-        let problem = known.unwrap_or_else(|| Self::of_status(response.status()));
-        let problem = Self { trace_id: Some(format!("{:032x}", trace.trace_id)), ..problem };
-        problem.write(response)
+        known.unwrap_or_else(|| Self::of_status(response.status())).write(response, trace)
     }
 
-    fn write(self, mut response: Response) -> Response {
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    fn write(self, mut response: Response, trace: TraceContext) -> Response {
+        *response.status_mut() = self.status();
         // Nothing in a problem fails to serialise: texts and a number.
-        *response.body_mut() = Body::from(serde_json::to_vec(&self).unwrap_or_default());
+        *response.body_mut() = Body::from(serde_json::to_vec(&self.written(trace)).unwrap_or_default());
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        headers.extend(self.retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))));
         response
+    }
+
+    fn written(&self, trace: TraceContext) -> Written<'_> {
+        Written {
+            kind: format!("urn:mallbots:problem:{}", self.code),
+            title: self.status().canonical_reason().unwrap_or("Error"),
+            status: self.status,
+            detail: &self.detail,
+            code: &self.code,
+            field: self.field.as_deref(),
+            trace_id: format!("{:032x}", trace.trace_id),
+        }
+    }
+
+    /// Every status comes from a [`StatusCode`].
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
@@ -144,8 +164,7 @@ fn is_error(status: StatusCode) -> bool {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = status.into_response();
+        let mut response = self.status().into_response();
         response.extensions_mut().insert(self);
         response
     }

@@ -9,7 +9,6 @@ use crate::{
 };
 use schemas::{
     grpc::orders::{self as pb, orders_server},
-    ids::OrderId,
     quantity::Quantity,
 };
 use service_kit::grpc::{self, invalid};
@@ -29,13 +28,13 @@ type Answer<T> = Result<Response<T>, Status>;
 impl<S: ports::Store> orders_server::Orders for Api<S> {
     async fn create_basket(&self, request: Request<pb::CreateBasketRequest>) -> Answer<pb::Basket> {
         let input = request.get_ref();
-        let call = keyed(grpc::call(&request, "CreateBasket")?, &input.idempotency_key, input)?.new_work();
+        let call = keyed(grpc::call(&request, "CreateBasket"), &input.idempotency_key, input)?.new_work();
         basket_answer(self.shell.call(call, handlers::create_basket).await)
     }
 
     async fn put_item(&self, request: Request<pb::PutItemRequest>) -> Answer<pb::Basket> {
         let input = request.get_ref();
-        let call = keyed(grpc::call(&request, "PutItem")?, &input.idempotency_key, input)?;
+        let call = keyed(grpc::call(&request, "PutItem"), &input.idempotency_key, input)?;
         let (basket, product) = (basket_id(&input.basket_id)?, product_id(&input.product_id)?);
         let quantity = Quantity::try_from(input.quantity).map_err(|e| invalid("quantity", e.to_string()))?;
         let put = self.shell.call(call, move |orders, unit| handlers::put_item(orders, unit, basket, product, quantity));
@@ -43,23 +42,23 @@ impl<S: ports::Store> orders_server::Orders for Api<S> {
     }
 
     async fn remove_item(&self, request: Request<pb::RemoveItemRequest>) -> Answer<pb::Basket> {
-        let call = grpc::call(&request, "RemoveItem")?;
+        let call = grpc::call(&request, "RemoveItem");
         let (basket, product) = (basket_id(&request.get_ref().basket_id)?, product_id(&request.get_ref().product_id)?);
         let removed = self.shell.call(call, move |orders, unit| handlers::remove_item(orders, unit, basket, product));
         basket_answer(removed.await)
     }
 
     async fn cancel_basket(&self, request: Request<pb::CancelBasketRequest>) -> Answer<pb::Basket> {
-        let call = grpc::call(&request, "CancelBasket")?;
+        let call = grpc::call(&request, "CancelBasket");
         let basket = basket_id(&request.get_ref().basket_id)?;
         basket_answer(self.shell.call(call, move |_, unit| handlers::cancel_basket(unit, basket)).await)
     }
 
     async fn get_basket(&self, request: Request<pb::GetBasketRequest>) -> Answer<pb::Basket> {
         let id = basket_id(&request.get_ref().basket_id)?;
-        let basket = self.shell.get::<Basket>(id.into()).await.map_err(grpc::status)?;
-        let basket = basket.ok_or_else(|| grpc::status(CallError::Refused(unknown("basket", id))))?;
-        let products = self.products(&basket).await.map_err(grpc::status)?;
+        let basket = self.shell.get::<Basket>(id.into()).await.map_err(wire::status)?;
+        let basket = basket.ok_or_else(|| wire::status(CallError::Refused(unknown("basket", id))))?;
+        let products = self.products(&basket).await.map_err(wire::status)?;
         Ok(Response::new(wire::basket(handlers::view(id, basket, &products))))
     }
 
@@ -68,10 +67,10 @@ impl<S: ports::Store> orders_server::Orders for Api<S> {
         if input.idempotency_key.is_empty() {
             return Err(invalid("idempotency_key", "give a key that names this checkout, 1 to 255 characters"));
         }
-        let call = keyed(grpc::call(&request, "Checkout")?, &input.idempotency_key, input)?.new_work();
+        let call = keyed(grpc::call(&request, "Checkout"), &input.idempotency_key, input)?.new_work();
         let checkout = wire::checkout(input)?;
         let id = checkout.basket_id;
-        let call = call.attribute("order.id", id.to_string());
+        let call = call.order(id);
         let placed = self.shell.call(call, move |_, unit| handlers::checkout(unit, &checkout)).await;
         order_answer(placed.map(|order| (id.into(), order)))
     }
@@ -86,30 +85,29 @@ impl<S: ports::Store> orders_server::Orders for Api<S> {
     async fn list_orders(&self, request: Request<pb::ListOrdersRequest>) -> Answer<pb::ListOrdersResponse> {
         let input = request.into_inner();
         let query = ports::Query { status: order_status(&input.status)?, ..page(input.page)? };
-        let found = self.shell.list::<Order>(&query).await.map_err(grpc::status)?;
+        let found = self.shell.list::<Order>(&query).await.map_err(wire::status)?;
         let next_page_token = next_token(&query, &found);
         Ok(Response::new(pb::ListOrdersResponse { orders: found.into_iter().map(wire::order).collect(), next_page_token }))
     }
 
     async fn cancel_order(&self, request: Request<pb::CancelOrderRequest>) -> Answer<pb::CancelOrderResponse> {
-        let (call, input) = (grpc::call(&request, "CancelOrder")?, request.get_ref());
+        let (call, input) = (grpc::call(&request, "CancelOrder"), request.get_ref());
         let id = order_id(&input.order_id)?;
         let (reason, by) = (text("reason", &input.reason)?, text("by", &input.by)?);
-        let call = with_order(call, id, by.as_str());
-        let asked = self.shell.call(call, move |_, unit| handlers::cancel_order(unit, id, &reason, &by)).await;
-        asked.map(|()| Response::new(pb::CancelOrderResponse {})).map_err(grpc::status)
+        let asked = self.shell.call(call.order(id), move |_, unit| handlers::cancel_order(unit, id, &reason, &by)).await;
+        asked.map(|()| Response::new(pb::CancelOrderResponse {})).map_err(wire::status)
     }
 
     async fn request_return(&self, request: Request<pb::RequestReturnRequest>) -> Answer<pb::RequestReturnResponse> {
         let input = request.get_ref();
-        let call = keyed(grpc::call(&request, "RequestReturn")?, &input.idempotency_key, input)?;
+        let call = keyed(grpc::call(&request, "RequestReturn"), &input.idempotency_key, input)?;
         let id = order_id(&input.order_id)?;
         let (reason, by) = (text("reason", &input.reason)?, text("by", &input.by)?);
-        let call = with_order(call, id, by.as_str()).new_work();
-        let asked = self.shell.call(call, move |_, unit| handlers::request_return(unit, id, &reason)).await;
+        let call = call.order(id).new_work();
+        let asked = self.shell.call(call, move |_, unit| handlers::request_return(unit, id, &reason, &by)).await;
         asked
             .map(|return_id| Response::new(pb::RequestReturnResponse { return_id: return_id.to_string() }))
-            .map_err(grpc::status)
+            .map_err(wire::status)
     }
 }
 
@@ -124,16 +122,12 @@ impl<S: ports::Store> Api<S> {
     }
 }
 
-fn with_order(call: transport::Call, id: OrderId, by: &str) -> transport::Call {
-    call.attribute("order.id", id.to_string()).attribute("mallbots.by", by)
-}
-
 fn basket_answer(result: Result<BasketView, CallError>) -> Answer<pb::Basket> {
-    result.map(|view| Response::new(wire::basket(view))).map_err(grpc::status)
+    result.map(|view| Response::new(wire::basket(view))).map_err(wire::status)
 }
 
 fn order_answer(result: Result<(Uuid, Order), CallError>) -> Answer<pb::Order> {
-    result.map(|found| Response::new(wire::order(found))).map_err(grpc::status)
+    result.map(|found| Response::new(wire::order(found))).map_err(wire::status)
 }
 
 fn order_status(status: &str) -> Result<Option<String>, Status> {

@@ -1,7 +1,7 @@
 //! What orders obey and follow: the table of contents, and how stored states show themselves to the platform.
 
 mod baskets;
-mod catalogue;
+pub(crate) mod catalogue;
 mod commands;
 mod requests;
 
@@ -12,7 +12,6 @@ use crate::{
     Orders,
     domain::{Basket, BasketStatus, CatalogueProduct, CatalogueStore, Contact, Order},
 };
-use schemas::stores as catalogue_wire;
 use transport::{Aggregate, Router};
 
 /// Commands come from the orchestrator, records of the catalogue from stores; baskets wake to be abandoned.
@@ -28,9 +27,9 @@ pub fn routes() -> Router<Orders> {
         .command(commands::abort_return)
         .command(commands::mark_refunded)
         .event(catalogue::product)
-        .tombstone::<catalogue_wire::CatalogueProduct>(catalogue::product_removed)
+        .tombstone::<schemas::stores::CatalogueProduct>(catalogue::product_removed)
         .event(catalogue::store)
-        .tombstone::<catalogue_wire::CatalogueStore>(catalogue::store_closed)
+        .tombstone::<schemas::stores::CatalogueStore>(catalogue::store_closed)
         .wake::<Basket>(baskets::expire)
 }
 

@@ -16,7 +16,7 @@ use schemas::{
     text::Text,
 };
 use service_kit::grpc::{self, invalid};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use transport::{Call, CallError, Idempotency, Shell, ports};
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl<S: ports::Store> stores_server::Stores for Api<S> {
     async fn create_store(&self, request: Request<pb::CreateStoreRequest>) -> Answer<pb::Store> {
-        let call = keyed(grpc::call(&request, "CreateStore")?, &request.get_ref().idempotency_key, request.get_ref())?;
+        let call = keyed(grpc::call(&request, "CreateStore"), &request.get_ref().idempotency_key, request.get_ref())?;
         let input = request.into_inner();
         let name = text("name", &input.name)?;
         let location = input.location.ok_or_else(|| invalid("location", "say where the store is"))?.into();
@@ -70,13 +70,13 @@ impl<S: ports::Store> stores_server::Stores for Api<S> {
     async fn list_stores(&self, request: Request<pb::ListStoresRequest>) -> Answer<pb::ListStoresResponse> {
         let input = request.into_inner();
         let query = ports::Query { status: store_status(&input.status)?, ..page(input.page)? };
-        let found = self.shell.list::<Store>(&query).await.map_err(grpc::status)?;
+        let found = self.shell.list::<Store>(&query).await.map_err(status)?;
         let next_page_token = next_token(&query, &found);
         Ok(Response::new(pb::ListStoresResponse { stores: found.into_iter().map(store).collect(), next_page_token }))
     }
 
     async fn add_product(&self, request: Request<pb::AddProductRequest>) -> Answer<pb::Product> {
-        let call = keyed(grpc::call(&request, "AddProduct")?, &request.get_ref().idempotency_key, request.get_ref())?;
+        let call = keyed(grpc::call(&request, "AddProduct"), &request.get_ref().idempotency_key, request.get_ref())?;
         let input = request.into_inner();
         let (store, name) = (store_id(&input.store_id)?, text("name", &input.name)?);
         let (price, volume) = (price(input.price)?, volume(input.volume_ml)?);
@@ -85,7 +85,7 @@ impl<S: ports::Store> stores_server::Stores for Api<S> {
     }
 
     async fn change_price(&self, request: Request<pb::ChangePriceRequest>) -> Answer<pb::Product> {
-        let call = keyed(grpc::call(&request, "ChangePrice")?, &request.get_ref().idempotency_key, request.get_ref())?;
+        let call = keyed(grpc::call(&request, "ChangePrice"), &request.get_ref().idempotency_key, request.get_ref())?;
         let input = request.into_inner();
         self.fold_product(call, product_id(&input.product_id)?, ProductChange::Reprice(price(input.price)?)).await
     }
@@ -104,16 +104,16 @@ impl<S: ports::Store> stores_server::Stores for Api<S> {
 
     async fn get_product(&self, request: Request<pb::GetProductRequest>) -> Answer<pb::Product> {
         let id = product_id(&request.get_ref().product_id)?;
-        let found = self.shell.get::<Product>(id.into()).await.map_err(grpc::status)?;
+        let found = self.shell.get::<Product>(id.into()).await.map_err(status)?;
         product_answer(found.map(|p| (id.into(), p)).ok_or_else(|| CallError::Refused(unknown("product", id))))
     }
 
     async fn list_products(&self, request: Request<pb::ListProductsRequest>) -> Answer<pb::ListProductsResponse> {
         let input = request.into_inner();
         let store = store_id(&input.store_id)?;
-        self.find_store(store).await.map_err(grpc::status)?;
+        self.find_store(store).await.map_err(status)?;
         let query = ports::Query { parent: Some(store.into()), ..page(input.page)? };
-        let found = self.shell.list::<Product>(&query).await.map_err(grpc::status)?;
+        let found = self.shell.list::<Product>(&query).await.map_err(status)?;
         let next_page_token = next_token(&query, &found);
         let products = found.into_iter().map(product).collect();
         Ok(Response::new(pb::ListProductsResponse { products, next_page_token }))
@@ -133,7 +133,7 @@ impl<S: ports::Store> Api<S> {
         change: StoreChange,
     ) -> Answer<pb::Store> {
         let input = request.get_ref();
-        let call = keyed(grpc::call(&request, name)?, &input.idempotency_key, input)?;
+        let call = keyed(grpc::call(&request, name), &input.idempotency_key, input)?;
         self.fold_store(call, store_id(&input.store_id)?, change).await
     }
 
@@ -144,7 +144,7 @@ impl<S: ports::Store> Api<S> {
         change: fn(Text) -> StoreChange,
     ) -> Answer<pb::Store> {
         let input = request.get_ref();
-        let call = keyed(grpc::call(&request, name)?, &input.idempotency_key, input)?;
+        let call = keyed(grpc::call(&request, name), &input.idempotency_key, input)?;
         self.fold_store(call, store_id(&input.store_id)?, change(text("reason", &input.reason)?)).await
     }
 
@@ -159,7 +159,7 @@ impl<S: ports::Store> Api<S> {
         change: ProductChange,
     ) -> Answer<pb::Product> {
         let input = request.get_ref();
-        let call = keyed(grpc::call(&request, name)?, &input.idempotency_key, input)?;
+        let call = keyed(grpc::call(&request, name), &input.idempotency_key, input)?;
         self.fold_product(call, product_id(&input.product_id)?, change).await
     }
 
@@ -169,11 +169,21 @@ impl<S: ports::Store> Api<S> {
 }
 
 fn store_answer(result: Result<Found<Store>, CallError>) -> Answer<pb::Store> {
-    result.map(|found| Response::new(store(found))).map_err(grpc::status)
+    result.map(|found| Response::new(store(found))).map_err(status)
 }
 
 fn product_answer(result: Result<Found<Product>, CallError>) -> Answer<pb::Product> {
-    result.map(|found| Response::new(product(found))).map_err(grpc::status)
+    result.map(|found| Response::new(product(found))).map_err(status)
+}
+
+/// As [`grpc::status`], with NOT_FOUND for what does not exist.
+fn status(error: CallError) -> Status {
+    let status = grpc::status(error);
+    let unknown = grpc::code(&status).is_some_and(|code| code.starts_with("stores.unknown_"));
+    if unknown {
+        return Status::with_metadata(Code::NotFound, status.message(), status.metadata().clone());
+    }
+    status
 }
 
 fn store((id, store): Found<Store>) -> pb::Store {

@@ -9,10 +9,10 @@ pub use driver::{Driver, SAGA_ID, Sent};
 pub use run::Script;
 
 use crate::{
-    Definition, Input, Lifecycle, Phase, Verb,
+    Definition, Input, Lifecycle, Phase, Reply, Verb,
     definition::{Kind, Nature, RawStep},
 };
-use message::{Direction, Event};
+use message::{Direction, Event, Message, Outcome, Refusal};
 use run::{Reaction, Run};
 use serde_json::Value;
 
@@ -33,6 +33,7 @@ pub fn check<E: Event>(definition: &Definition, event: &E, script: &Script) -> u
     harness.cancelled_before_each_input();
     harness.each_undo_failing();
     harness.every_reply_repeated();
+    harness.every_reply_contradicted();
     harness.runs
 }
 
@@ -150,18 +151,16 @@ impl<'a> Harness<'a> {
         went_on
     }
 
+    /// Each event in turn never comes: the saga is undone, unless it had nothing to wait for.
     fn each_wait_timed_out(&mut self) {
-        for step in self.definition.steps().filter(|s| matches!(s.kind, Kind::Wait(_))) {
+        let is_wait = |s: &&RawStep| matches!(s.kind, Kind::Wait(_)) && s.nature == Nature::Compensable;
+        for step in self.definition.steps().filter(is_wait) {
             let mut run = self.run();
-            run.holds_events_back = true;
+            run.held_back = Some(&step.name);
             run.finish(&mut ACCEPT.clone());
-            let was_open = run.driver.progress.do_state(&step.name).is_some();
-            if was_open && step.nature == Nature::Compensable {
-                let end = run.driver.phase();
-                let waited = end == Phase::Compensated || end == Phase::Completed;
-                assert!(waited, "{} waited for ever: {:#?}", step.name, run.driver.progress);
-                run.check_end(end, &format!("{} never came", step.name));
-            }
+            let was_armed = run.driver.progress.round(&step.name, 1).is_some_and(|r| r.forward.sent > 0);
+            let expected = if was_armed { Phase::Compensated } else { Phase::Completed };
+            run.check_end(expected, &format!("{} never came", step.name));
         }
     }
 
@@ -252,6 +251,33 @@ impl<'a> Harness<'a> {
             run.check_end(end, "everything came again and again");
         }
     }
+
+    /// Everything that was accepted is refused afterwards, at every later moment. Nothing changes.
+    fn every_reply_contradicted(&mut self) {
+        for turns_back in [false, true] {
+            let mut run = if turns_back { self.turned_back() } else { self.run() };
+            while run.step(&mut ACCEPT.clone()) {
+                for refused in run.came.iter().filter_map(contradiction).collect::<Vec<_>>() {
+                    let progress = run.driver.progress.clone();
+                    run.driver.apply(refused.clone());
+                    assert_eq!(
+                        run.driver.progress, progress,
+                        "{refused:?} came after the success and changed something"
+                    );
+                }
+            }
+            let end = if turns_back { Phase::Compensated } else { Phase::Completed };
+            run.check_end(end, "everything was refused after its success");
+        }
+    }
+}
+
+/// The refusal of what `input` accepted.
+fn contradiction(input: &Input) -> Option<Input> {
+    let Input::Reply(reply) = input else { return None };
+    let body = serde_json::json!(Refusal::new("test.refused", "no"));
+    let name = Refusal::NAME.to_owned();
+    Some(Input::Reply(Reply { outcome: Outcome::Refused, name, body, ..reply.clone() }))
 }
 
 fn is_past_return(run: &Run<'_>) -> bool {

@@ -62,7 +62,8 @@ pub(super) struct Run<'a> {
     seen: usize,
     /// Every reply and event that came, for bringing them again.
     pub came: Vec<Input>,
-    pub holds_events_back: bool,
+    /// The wait whose event never comes.
+    pub held_back: Option<&'a str>,
 }
 
 /// More steps than any scenario takes; a run that needs more does not end.
@@ -71,7 +72,7 @@ const MAX_STEPS: usize = 10_000;
 impl<'a> Run<'a> {
     pub fn start(definition: &'a Definition, event: &Value, script: &'a Script) -> Self {
         let driver = Driver::start(definition, event);
-        Self { driver, script, fences: BTreeMap::new(), seen: 0, came: Vec::new(), holds_events_back: false }
+        Self { driver, script, fences: BTreeMap::new(), seen: 0, came: Vec::new(), held_back: None }
     }
 
     /// Lets one thing happen: a participant takes a command, else an event comes, else time passes. False when nothing
@@ -147,7 +148,12 @@ impl<'a> Run<'a> {
 
     fn awaited_event(&self) -> Option<Input> {
         let is_answer = |on: &WakeOn| matches!(on, WakeOn::AnswerOrDeadline(_) | WakeOn::Operator);
-        let wakes = self.driver.progress.wakes().into_iter().filter(|w| is_answer(&w.on) && !self.holds_events_back);
+        let wakes = self
+            .driver
+            .progress
+            .wakes()
+            .into_iter()
+            .filter(|w| is_answer(&w.on) && self.held_back != Some(w.step.as_str()));
         wakes.filter_map(|wake| self.driver.definition.step(&wake.step)).find_map(|step| match &step.kind {
             Kind::Wait(wait) => {
                 let body = self.script.events.get(wait.on.name)?.clone();

@@ -42,8 +42,9 @@ impl Aggregate for Bay {
         }
     }
 
+    /// The volume of a free bay, 0 for others: an index on the rank holds what can be had, and nothing else.
     fn rank(&self) -> i64 {
-        i64::from(self.volume_ml)
+        if self.state == BayState::Free { i64::from(self.volume_ml) } else { 0 }
     }
 }
 

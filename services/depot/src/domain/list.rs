@@ -157,8 +157,12 @@ impl Aggregate for ShoppingList {
         }
     }
 
+    /// Its age for a list that waits, 0 for others: an index on the rank holds who waits, and nobody else.
     fn rank(&self) -> i64 {
-        self.planned_ms
+        match self.state {
+            ListState::WaitingBay { .. } | ListState::WaitingBot | ListState::WaitingReturn => self.planned_ms.max(1),
+            _ => 0,
+        }
     }
 
     fn wake_at_ms(&self) -> Option<i64> {
@@ -204,6 +208,21 @@ impl ShoppingList {
     /// Whether the order may be planned anew: only when it never had a bay and waits for none.
     pub fn never_planned(&self) -> bool {
         self.state == ListState::Cancelled && self.bay.is_none()
+    }
+
+    /// Whether robots may have it, or had it.
+    pub fn started(&self) -> bool {
+        match self.state {
+            ListState::WaitingBay { .. } | ListState::Planned | ListState::Cancelled => false,
+            ListState::WaitingBot
+            | ListState::Assigned { .. }
+            | ListState::Collecting { .. }
+            | ListState::Delivered
+            | ListState::Checked
+            | ListState::WaitingReturn
+            | ListState::Returning { .. }
+            | ListState::Returned => true,
+        }
     }
 
     /// The robot that has it.

@@ -26,9 +26,9 @@ use uuid::Uuid;
 pub const MAX_PAIRS: usize = 64;
 
 const IDLE_BOT: Claim = Claim { status: bot::IDLE, min_rank: 0 };
-const LIST_FOR_BAY: Claim = Claim { status: WAITING_BAY, min_rank: 0 };
-const LIST_FOR_BOT: Claim = Claim { status: WAITING_BOT, min_rank: 0 };
-const LIST_TO_RETURN: Claim = Claim { status: WAITING_RETURN, min_rank: 0 };
+const LIST_FOR_BAY: Claim = Claim { status: WAITING_BAY, min_rank: 1 };
+const LIST_FOR_BOT: Claim = Claim { status: WAITING_BOT, min_rank: 1 };
+const LIST_TO_RETURN: Claim = Claim { status: WAITING_RETURN, min_rank: 1 };
 
 /// A list that waits for a robot. Returns come first: bays hang on them.
 pub type Waiting = Option<(Uuid, ShoppingList)>;

@@ -119,7 +119,8 @@ impl Report {
         matches!(self.what, Ok(What::Delivered { .. } | What::Returned { .. } | What::Idle))
     }
 
-    fn order(&self) -> Option<OrderId> {
+    /// The order it is about.
+    pub fn order(&self) -> Option<OrderId> {
         match &self.what {
             Ok(What::Visited { order, .. } | What::Delivered { order } | What::Returned { order }) => Some(*order),
             _ => None,
@@ -133,13 +134,12 @@ fn unknown(id: BotId) -> Instruction {
 
 /// Saves the robot; one that is idle gets the next list, also when only its heartbeat came.
 fn settle(unit: &mut Unit, id: BotId, before: &Bot, bot: Bot, job: Fold<matching::Waiting>) -> Fold<()> {
-    if bot == *before {
-        return Ok(());
-    }
-    if bot.state != BotState::Idle {
-        let left = matches!(bot.state, BotState::Offline) && before.state != bot.state;
-        unit.put(id.into(), bot);
-        return if left { unit.emit::<Bot, _>(id.into(), BotOffline { bot_id: id }) } else { Ok(()) };
+    if bot.state != BotState::Idle || bot == *before {
+        if job?.is_some() {
+            // Claimed for nothing: no other robot of this batch sees it.
+            unit.ask_outside(Hint::ListWaits);
+        }
+        return keep(unit, id, before, bot);
     }
     let job = match job? {
         Some(job) => Some(job),
@@ -152,6 +152,14 @@ fn settle(unit: &mut Unit, id: BotId, before: &Bot, bot: Bot, job: Fold<matching
         }
         job => matching::work_or_wait(unit, id, bot, job),
     }
+}
+
+fn keep(unit: &mut Unit, id: BotId, before: &Bot, bot: Bot) -> Fold<()> {
+    let left = bot.state == BotState::Offline && before.state != bot.state;
+    if bot != *before {
+        unit.put(id.into(), bot);
+    }
+    if left { unit.emit::<Bot, _>(id.into(), BotOffline { bot_id: id }) } else { Ok(()) }
 }
 
 fn answer(unit: &mut Unit, id: BotId, refusals: Vec<Option<Refusal>>) -> Fold<Vec<Instruction>> {
@@ -198,7 +206,7 @@ fn visited(
 ) -> Fold<Bot> {
     let list = own_list(unit, &bot, order_id, "collecting")?;
     let (list, bot) = floor::visit(list, bot, store_id, &picked, &missing)?;
-    let list_id = put_list(unit, ShoppingList { changed_ms: bot.heard_ms, ..list });
+    let list_id = put_list(unit, list);
     unit.emit::<ShoppingList, _>(list_id, StopVisited { order_id, store_id, picked, missing })?;
     Ok(bot)
 }
@@ -211,7 +219,6 @@ fn delivered(depot: &Depot, unit: &mut Unit, bot_id: BotId, bot: Bot, order_id: 
     let (number, list_id) = (bay.number, list.id());
     unit.put(Bay::id(number), bay);
     unit.emit::<Bay, _>(Bay::id(number), BayOccupied { bay: number, order_id })?;
-    let list = ShoppingList { changed_ms: bot.heard_ms, ..list };
     put_list(unit, list.clone());
     unit.emit::<ShoppingList, _>(list_id, ShoppingDelivered { order_id, bot_id })?;
     if depot.config.auto_check {
@@ -225,7 +232,7 @@ fn returned(unit: &mut Unit, bot: Bot, order_id: OrderId) -> Fold<Bot> {
     let bay = list.held_bay().map_or(Ok(None), |number| unit.get::<Bay>(Bay::id(number)))?;
     let (Freed { list, bot: idle, bay }, due) = floor::come_back(list, bot.clone(), bay)?;
     let by_customer = list.returns.is_some();
-    let list_id = put_list(unit, ShoppingList { changed_ms: bot.heard_ms, ..list });
+    let list_id = put_list(unit, list);
     unit.emit::<ShoppingList, _>(list_id, ShoppingReturned { order_id })?;
     for effect in due {
         if by_customer {
@@ -261,5 +268,5 @@ pub fn silent(_: &Depot, unit: &mut Unit, id: Uuid) -> Fold<()> {
     let (list, carried) = list.lose_bot()?;
     unit.put(id, gone);
     unit.emit::<Bot, _>(id, BotLost { bot_id, order_id, carried })?;
-    matching::send_or_wait(unit, other?, ShoppingList { changed_ms: unit.now_ms(), ..list })
+    matching::send_or_wait(unit, other?, list)
 }

@@ -29,7 +29,7 @@ pub fn add_bay(_: &Depot, unit: &mut Unit, number: i32, volume_ml: i32) -> Fold<
 pub fn check_list(_: &Depot, unit: &mut Unit, order: OrderId, missing: &[LineCount], by: &str) -> Fold<ShoppingList> {
     let list = unit.get::<ShoppingList>(order.into())?.ok_or_else(refusals::unknown_list)?;
     let list = list.check(missing)?;
-    let list = ShoppingList { checked_by: Some(by.to_owned()), changed_ms: unit.now_ms(), ..list };
+    let list = ShoppingList { checked_by: Some(by.to_owned()), ..list };
     put_checked(unit, list.clone())?;
     Ok(list)
 }
@@ -49,8 +49,7 @@ pub fn put_checked(unit: &mut Unit, list: ShoppingList) -> Fold<()> {
 /// The customer has the items. Refused: `depot.unknown_list`, `depot.wrong_state`.
 pub fn hand_over(_: &Depot, unit: &mut Unit, order: OrderId, by: &str) -> Fold<()> {
     let list = unit.get::<ShoppingList>(order.into())?.ok_or_else(refusals::unknown_list)?;
-    let now_ms = unit.now_ms();
-    let list = list.hand_over(by.to_owned(), now_ms)?;
-    put_list(unit, ShoppingList { changed_ms: now_ms, ..list });
+    let list = list.hand_over(by.to_owned(), unit.now_ms())?;
+    put_list(unit, list);
     Ok(())
 }

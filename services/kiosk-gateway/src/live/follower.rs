@@ -8,15 +8,11 @@ use super::{
 use crate::metric_names as names;
 use message::Envelope;
 use schemas::ids::OrderId;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use transport::{
-    Error,
     codec::{Codec, Wire},
-    ports::{LogConsumer, Polled, Record},
+    ports::Record,
 };
-
-/// Wait after the log could not be read.
-const POLL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,30 +50,6 @@ impl Follower {
             metrics::counter!(names::UNREADABLE).increment(1);
         }
         seen
-    }
-
-    /// Takes what `consumer` delivers, for ever. `teach` lets the codec learn a schema id from the registry; a record whose
-    /// schema cannot be had is passed over.
-    pub async fn follow<C: LogConsumer>(&self, consumer: C, teach: impl AsyncFn(u32) -> Result<(), Error>) {
-        loop {
-            match consumer.poll().await {
-                Ok(Polled::Record(record)) => self.take(&record, &teach).await,
-                Ok(Polled::Revoked(_) | Polled::Assigned(_)) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the live view's feed is interrupted");
-                    tokio::time::sleep(POLL_AGAIN).await;
-                }
-            }
-        }
-    }
-
-    async fn take(&self, record: &Record, teach: &impl AsyncFn(u32) -> Result<(), Error>) {
-        if let Seen::UnknownSchema(id) = self.on_record(record) {
-            match teach(id).await {
-                Ok(()) => drop(self.on_record(record)),
-                Err(_) => metrics::counter!(names::UNREADABLE).increment(1),
-            }
-        }
     }
 
     fn see(&self, record: &Record) -> Option<Seen> {

@@ -7,7 +7,7 @@ mod stores;
 
 use crate::{
     Gateway,
-    problem::{self, Problem},
+    problem::{self, Written},
 };
 use std::collections::BTreeMap;
 use utoipa::{
@@ -53,11 +53,11 @@ impl IntoResponses for Problems {
 }
 
 fn problem_response(description: &str) -> Response {
-    let schema = Ref::from_schema_name(Problem::name());
+    let schema = Ref::from_schema_name(Written::name());
     ResponseBuilder::new().description(description).content(problem::CONTENT_TYPE, Content::new(Some(schema))).build()
 }
 
 /// So that the document holds the schema that [`Problems`] points to.
 pub(crate) fn problem_schema() -> (String, RefOr<utoipa::openapi::Schema>) {
-    (Problem::name().into_owned(), Problem::schema())
+    (Written::name().into_owned(), Written::schema())
 }

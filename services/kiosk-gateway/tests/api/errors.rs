@@ -76,8 +76,8 @@ async fn a_refusal_of_a_service_reaches_the_kiosk_with_its_code_and_sentence() {
 #[tokio::test]
 async fn the_same_key_with_another_body_is_422() {
     let kiosk = Kiosk::open().await;
-    kiosk.services.answer(refused(Code::FailedPrecondition, "platform.key_reused"));
-    assert_eq!(kiosk.send(checkout().json(input())).await.code(), (422, "platform.key_reused".into()));
+    kiosk.services.answer(refused(Code::AlreadyExists, "platform.idempotency_key_reused"));
+    assert_eq!(kiosk.send(checkout().json(input())).await.code(), (422, "platform.idempotency_key_reused".into()));
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ impl View {
         let bytes = self.0.frame().await?.unwrap().into_data().unwrap();
         let mut sent = Sent::default();
         for line in String::from_utf8(bytes.to_vec()).unwrap().lines() {
-            let (name, value) = line.split_once(':').unwrap_or_default();
+            let Some((name, value)) = line.split_once(':') else { continue };
             let field = match name {
                 "event" => &mut sent.name,
                 "id" => &mut sent.id,

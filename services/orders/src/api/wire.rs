@@ -10,9 +10,9 @@ use schemas::{
     ids::{BasketId, OrderId, ProductId},
     text::Text,
 };
-use service_kit::grpc::invalid;
-use tonic::Status;
-use transport::{Call, Idempotency, ports};
+use service_kit::grpc::{self, invalid};
+use tonic::{Code, Status};
+use transport::{Call, CallError, Idempotency, ports};
 use uuid::Uuid;
 
 /// Most characters of what the payment provider calls a token or a customer.
@@ -113,6 +113,16 @@ pub fn keyed(call: Call, key: &str, request: &impl Message) -> Result<Call, Stat
         1..=255 => Ok(call.idempotent(Idempotency::new("grpc", key, &request.encode_to_vec()))),
         n => Err(invalid("idempotency_key", format!("the key has {n} characters; use at most 255"))),
     }
+}
+
+/// As [`grpc::status`], with NOT_FOUND for what does not exist.
+pub fn status(error: CallError) -> Status {
+    let status = grpc::status(error);
+    let unknown = grpc::code(&status).is_some_and(|code| code.starts_with("orders.unknown_"));
+    if unknown {
+        return Status::with_metadata(Code::NotFound, status.message(), status.metadata().clone());
+    }
+    status
 }
 
 pub fn wanted(filter: &str) -> Option<String> {

@@ -70,8 +70,8 @@ impl Basket {
         }
         basket.currency = Some(currency);
         match basket.items.iter_mut().find(|i| i.product_id == item.product_id) {
-            Some(held) => held.quantity = held.quantity.checked_add(item.quantity).map_err(|_| too_many(held))?,
-            None if basket.items.len() >= MAX_LINES => {
+            Some(held) => held.quantity = held.quantity.checked_add(item.quantity).map_err(|_| too_many(held.quantity))?,
+            None if self.items.len() >= MAX_LINES => {
                 let text = format!("a basket holds at most {MAX_LINES} different products");
                 return Err(Refusal::new("orders.basket_full", text));
             }
@@ -138,8 +138,8 @@ pub(super) fn mixed_currencies() -> Refusal {
     Refusal::new("orders.mixed_currencies", "a basket holds one currency; check the other products out on their own")
 }
 
-fn too_many(held: &Item) -> Refusal {
-    let text = format!("{} pieces are in the basket already, and {} is the most", held.quantity, Quantity::MAX);
+fn too_many(held: Quantity) -> Refusal {
+    let text = format!("{held} pieces are in the basket already, and {} is the most", Quantity::MAX);
     Refusal::new("orders.quantity_limit", text)
 }
 

@@ -65,6 +65,8 @@ impl OrderStatus {
 pub struct Return {
     pub id: ReturnId,
     pub reason: Text,
+    /// Who accepted the goods.
+    pub by: Text,
 }
 
 /// What checkout fixes besides lines and prices.
@@ -199,14 +201,14 @@ impl Order {
     }
 
     /// Notes that staff accepted the goods back. Refused while another return is under way.
-    pub fn ask_return(&self, id: ReturnId, reason: Text) -> Result<Self, Refusal> {
+    pub fn ask_return(&self, asked: Return) -> Result<Self, Refusal> {
         if self.status != OrderStatus::Completed {
             return Err(wrong_state("order", self.status.as_str(), "returning"));
         }
         if self.returning.is_some() {
             return Err(Refusal::new("orders.return_under_way", "a return of this order is under way already"));
         }
-        Ok(Self { returning: Some(Return { id, reason }), ..self.clone() })
+        Ok(Self { returning: Some(asked), ..self.clone() })
     }
 
     pub fn begin_return(&self, id: ReturnId, now_ms: i64) -> Result<Self, Refusal> {

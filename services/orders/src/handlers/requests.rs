@@ -2,7 +2,7 @@
 
 use super::baskets;
 use crate::domain::{
-    Basket, CatalogueProduct, CatalogueStore, Contact, Order, Phone, Placing, Priced, Shelf, price, unknown,
+    Basket, CatalogueProduct, CatalogueStore, Contact, Order, Phone, Placing, Priced, Return, Shelf, price, unknown,
 };
 use schemas::{
     ids::{BasketId, OrderId, ReturnId},
@@ -77,10 +77,11 @@ pub fn cancel_order(unit: &mut Unit, order_id: OrderId, reason: &Text, by: &Text
     unit.emit::<Order, _>(order_id.into(), wire::CancelRequested { order_id, reason, by })
 }
 
-/// Starts the return of a completed order. `by` stands in the span and in the gateway's log, not in the event.
-pub fn request_return(unit: &mut Unit, order_id: OrderId, reason: &Text) -> Fold<ReturnId> {
+/// Starts the return of a completed order.
+pub fn request_return(unit: &mut Unit, order_id: OrderId, reason: &Text, by: &Text) -> Fold<ReturnId> {
     let return_id = ReturnId::from(unit.new_id());
-    let order = find(unit, order_id)?.ask_return(return_id, reason.clone())?;
+    let asked = Return { id: return_id, reason: reason.clone(), by: by.clone() };
+    let order = find(unit, order_id)?.ask_return(asked)?;
     let total = order.total;
     unit.put(order_id.into(), order);
     let event = wire::ReturnRequested { return_id, order_id, reason: reason.to_string(), total };

@@ -24,11 +24,15 @@ fn return_id() -> ReturnId {
     Uuid::from_u128(77).into()
 }
 
+fn goods_back(id: ReturnId) -> Return {
+    Return { id, reason: Text::parse("broken").unwrap(), by: Text::parse("staff").unwrap() }
+}
+
 /// An order in `status`, with a return under way where the state has one.
 fn order(status: OrderStatus) -> Order {
     let priced = Priced { lines: vec![line(1, 2, 250), line(2, 3, 100)], total: eur(800), volume_ml: 50 };
     let order = Order { status, ..Order::place(priced, Placing { pay_on_arrival: false, at_ms: 1 }) };
-    let returning = Return { id: return_id(), reason: Text::parse("broken").unwrap() };
+    let returning = goods_back(return_id());
     let has_return = matches!(status, OrderStatus::Returning | OrderStatus::Refunded | OrderStatus::Completed);
     Order { returning: has_return.then_some(returning), ..order }
 }
@@ -141,12 +145,11 @@ fn asking_to_cancel_moves_nothing_is_told_once_and_is_refused_at_the_end() {
 
 #[test]
 fn only_a_completed_order_is_returned_and_once_at_a_time() {
-    let reason = || Text::parse("broken").unwrap();
     for from in OrderStatus::ALL {
-        let asked = Order { returning: None, ..order(from) }.ask_return(return_id(), reason());
+        let asked = Order { returning: None, ..order(from) }.ask_return(goods_back(return_id()));
         assert_eq!(asked.is_ok(), from == OrderStatus::Completed, "{from:?}");
     }
-    let refusal = order(OrderStatus::Completed).ask_return(Uuid::from_u128(78).into(), reason()).unwrap_err();
+    let refusal = order(OrderStatus::Completed).ask_return(goods_back(Uuid::from_u128(78).into())).unwrap_err();
     assert_eq!(refusal.code, "orders.return_under_way");
 }
 
@@ -155,7 +158,7 @@ fn an_aborted_return_leaves_a_completed_order_that_can_be_returned_again() {
     for from in [OrderStatus::Completed, OrderStatus::Returning] {
         let AbortedReturn::Ended(order) = order(from).abort_return(return_id(), 9).unwrap() else { panic!("{from:?}") };
         assert_eq!((order.status, &order.returning), (OrderStatus::Completed, &None));
-        assert!(order.ask_return(return_id(), Text::parse("again").unwrap()).is_ok());
+        assert!(order.ask_return(goods_back(return_id())).is_ok());
     }
     assert_eq!(order(OrderStatus::Refunded).abort_return(return_id(), 9).unwrap_err().code, "orders.wrong_state");
 }

@@ -1,0 +1,81 @@
+//! What is appended is there, in order, where its key belongs.
+
+use super::{PARTITIONS, Reader, TOPIC, World, a_key_for_each_partition, append, numbered, record};
+use std::collections::BTreeMap;
+use transport::ports::{Log, NewRecord};
+
+pub async fn what_is_appended_is_read_the_same(world: impl World) {
+    let headers = vec![
+        ("ce_id".to_owned(), b"1".to_vec()),
+        ("binary".to_owned(), vec![0, 255, 10]),
+        ("ce_id".to_owned(), b"twice".to_vec()),
+        ("empty".to_owned(), Vec::new()),
+    ];
+    let full = NewRecord { headers: headers.clone(), value: Some(vec![0, 1, 255]), ..record("schlüssel", "") };
+    let tombstone = NewRecord { value: None, ..full.clone() };
+    let empty = NewRecord { value: Some(Vec::new()), headers: Vec::new(), ..full.clone() };
+    append(world.log(), vec![full.clone(), tombstone, empty]).await;
+
+    let mut reader = Reader::new(world.log(), "group");
+    reader.read(3).await;
+    let partition = world.log().partition(TOPIC, "schlüssel").await.unwrap();
+    for (offset, found) in reader.records.iter().enumerate() {
+        assert_eq!((found.topic.as_str(), found.partition, found.offset), (TOPIC, partition, offset as i64));
+        assert_eq!(found.key.as_deref(), Some("schlüssel".as_bytes()));
+    }
+    assert_eq!(reader.records.iter().map(|r| r.value.clone()).collect::<Vec<_>>(), [full.value, None, Some(vec![])]);
+    assert_eq!(reader.records.iter().map(|r| r.headers.clone()).collect::<Vec<_>>(), [headers.clone(), headers, vec![]]);
+}
+
+pub async fn records_of_a_key_keep_their_order(world: impl World) {
+    let keys = ["a", "b", "c", "d", "e"];
+    // Two appends at once, each with all keys in turn: within an append a key's records keep their order.
+    let batch = |from: u32| -> Vec<NewRecord> { (from..from + 100).flat_map(|n| keys.map(|key| record(key, &n.to_string()))).collect() };
+    append(world.log(), batch(0)).await;
+    append(world.log(), batch(100)).await;
+    let mut reader = Reader::new(world.log(), "group");
+    reader.read(keys.len() * 200).await;
+    let mut by_key: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
+    for found in &reader.records {
+        by_key.entry(found.key.clone().unwrap()).or_default().push(super::value(found));
+    }
+    for key in keys {
+        assert_eq!(by_key[key.as_bytes()], (0..200).map(|n| n.to_string()).collect::<Vec<_>>(), "{key}");
+    }
+}
+
+/// From the test of Kafka's own `Utils.murmur2`, with the sign masked.
+const JAVA: [(&str, i32); 6] = [
+    ("21", -973_932_308),
+    ("foobar", -790_332_482),
+    ("a-little-bit-long-string", -985_981_536),
+    ("a-little-bit-longer-string", -1_486_304_829),
+    ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+    ("abc", 479_470_107),
+];
+
+pub async fn a_key_has_the_partition_that_murmur2_gives_it(world: impl World) {
+    append(world.log(), JAVA.iter().map(|(key, _)| record(key, key)).collect()).await;
+    let mut reader = Reader::new(world.log(), "group");
+    reader.read(JAVA.len()).await;
+    for (key, hash) in JAVA {
+        let expected = (hash & i32::MAX) % PARTITIONS;
+        let found = reader.records.iter().find(|r| r.key.as_deref() == Some(key.as_bytes())).unwrap();
+        assert_eq!(found.partition, expected, "{key} went elsewhere");
+        assert_eq!(world.log().partition(TOPIC, key).await.unwrap(), expected, "{key} is looked for elsewhere");
+    }
+}
+
+pub async fn end_offsets_are_one_after_the_last_record(world: impl World) {
+    assert_eq!(world.log().end_offsets(TOPIC).await.unwrap(), [0; PARTITIONS as usize]);
+    let keys = a_key_for_each_partition(world.log()).await;
+    for (key, count) in keys.iter().zip(0..) {
+        append(world.log(), numbered(key, 1..=count)).await;
+    }
+    assert_eq!(world.log().end_offsets(TOPIC).await.unwrap(), [0, 1, 2, 3]);
+}
+
+pub async fn an_append_answers_once_for_each_record(world: impl World) {
+    assert_eq!(world.log().append(Vec::new()).await.len(), 0);
+    assert_eq!(world.log().append(numbered("a", 1..=7)).await.len(), 7);
+}

@@ -1,0 +1,54 @@
+//! Timers, by the store's clock.
+
+use super::{SECONDS, World, commit, ids};
+use std::time::Duration;
+use testkit::eventually;
+use transport::ports::{Changes, Store};
+use uuid::Uuid;
+
+fn arm(id: Uuid, due_ms: i64) -> Changes {
+    Changes { arm: vec![("thing", id, due_ms)], ..Changes::default() }
+}
+
+pub async fn what_is_due_comes_oldest_first(world: impl World) {
+    let [a, b, c, d] = ids();
+    let store = world.store();
+    let now = store.now_ms().await.unwrap();
+    let arm = vec![("thing", a, now - 10), ("spot", b, now - 30), ("thing", c, now - 20), ("thing", d, now + 60_000)];
+    commit(store, &Changes { arm, ..Changes::default() }).await.unwrap();
+    let [a, b, c] = [("thing", a, now - 10), ("spot", b, now - 30), ("thing", c, now - 20)];
+    let due = async |limit| -> Vec<_> { store.due(limit).await.unwrap() };
+    let named = |timers: &[(&str, Uuid, i64)]| -> Vec<_> {
+        timers.iter().map(|(kind, id, due)| ((*kind).to_owned(), *id, *due)).collect()
+    };
+    assert_eq!(due(10).await, named(&[b, c, a]));
+    assert_eq!(due(1).await, named(&[b]));
+}
+
+pub async fn an_aggregate_has_one_timer_which_moves_and_goes(world: impl World) {
+    let [id] = ids();
+    let store = world.store();
+    let now = store.now_ms().await.unwrap();
+    commit(store, &arm(id, now - 10)).await.unwrap();
+    commit(store, &arm(id, now + 60_000)).await.unwrap();
+    assert_eq!(store.due(10).await.unwrap(), []);
+    commit(store, &arm(id, now - 5)).await.unwrap();
+    assert_eq!(store.due(10).await.unwrap(), [("thing".to_owned(), id, now - 5)]);
+    commit(store, &Changes { disarm: vec![("thing", id)], ..Changes::default() }).await.unwrap();
+    assert_eq!(store.due(10).await.unwrap(), []);
+}
+
+pub async fn a_timer_is_due_when_its_time_has_come(world: impl World) {
+    let [id] = ids();
+    let store = world.store();
+    let due_ms = store.now_ms().await.unwrap() + 300;
+    commit(store, &arm(id, due_ms)).await.unwrap();
+    let seen_at = eventually(SECONDS, async || {
+        let due = store.due(10).await.unwrap();
+        let now = store.now_ms().await.unwrap();
+        world.pass(Duration::from_millis(20)).await;
+        (!due.is_empty()).then_some(now)
+    });
+    let seen_at = seen_at.await;
+    assert!(seen_at >= due_ms, "{} ms too early", due_ms - seen_at);
+}
