@@ -25,6 +25,7 @@ mod unit;
 
 pub use context::{Aggregate, Context, Kinds};
 pub use error::{CallError, Error, Stop};
+pub use fold::running_hash;
 pub use fence::{Conversation, FENCE, Fenced};
 pub use router::{Answer, Router};
 pub use shell::{Call, Idempotency, Shell, ShellConfig};

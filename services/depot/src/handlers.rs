@@ -7,7 +7,7 @@ pub mod robots;
 mod returns;
 pub mod staff;
 
-pub use matching::{MAX_PAIRS, match_waiting};
+pub use matching::match_waiting;
 
 use crate::{
     Depot,

@@ -10,10 +10,9 @@ use transport::{
     Error,
     codec::Codec,
     kafka::KafkaLog,
-    ports::{Log, LogConsumer, Polled, Record},
+    ports::{LogConsumer, Polled, Record},
     registry::Registry,
 };
-use uuid::Uuid;
 
 /// Wait before Kafka or the registry is asked again.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
@@ -29,8 +28,7 @@ async fn follow(live: Live, config: FeedConfig) -> Result<(), Error> {
     let registry = Registry::new(&config.registry)?;
     let codec = Arc::new(codec(&registry).await);
     let log = KafkaLog::new(config.kafka)?;
-    // Each process needs every event, so each is a group of its own.
-    let consumer = log.subscribe(&format!("kiosk-gateway-{}", Uuid::now_v7()), Follower::topics())?;
+    let consumer = tail(&log).await?;
     let follower = Follower::new(live, codec.clone());
     loop {
         match consumer.poll().await {
@@ -53,16 +51,35 @@ async fn take(follower: &Follower, codec: &Codec, registry: &Registry, record: &
     }
 }
 
+/// Each process needs every event, so none is in a group. Waits while Kafka is away.
+async fn tail(log: &KafkaLog) -> Result<impl LogConsumer, Error> {
+    let mut waiting = Waiting("live views wait for Kafka", false);
+    loop {
+        match log.tail(Follower::topics()).await {
+            Err(error @ Error::Retry { .. }) => waiting.on(&error).await,
+            found => return found,
+        }
+    }
+}
+
 async fn codec(registry: &Registry) -> Codec {
-    let mut told = false;
+    let mut waiting = Waiting("live views wait for the schema registry", false);
     loop {
         match registry.codec().await {
             Ok(codec) => return codec,
-            Err(error) if !told => {
-                tracing::warn!(role = "kiosk-gateway", %error, "live views wait for the schema registry");
-                told = true;
-            }
-            Err(_) => {}
+            Err(error) => waiting.on(&error).await,
+        }
+    }
+}
+
+/// A wait for something outside: what for, and whether it was told.
+struct Waiting(&'static str, bool);
+
+impl Waiting {
+    /// Waits a while; logs the first time only.
+    async fn on(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.1, true) {
+            tracing::warn!(role = "kiosk-gateway", %error, "{}", self.0);
         }
         tokio::time::sleep(TRY_AGAIN).await;
     }

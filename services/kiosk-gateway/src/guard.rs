@@ -132,3 +132,41 @@ fn unrecorded() -> TraceContext {
     // The lower half of a version 7 UUID is random.
     TraceContext { trace_id: id, span_id: (id as u64).max(1), sampled: false }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, body::Body, middleware, routing::get};
+    use tower::ServiceExt;
+
+    fn broken() -> Response {
+        panic!("a defect")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_its_place_is_given_back() {
+        let guarded = Guard::new(Limits { requests: 1, ..Limits::default() });
+        let app: Router = Router::new()
+            .route("/", get(async || broken()))
+            .layer(middleware::from_fn_with_state(guarded.clone(), guard));
+        for _ in 0..3 {
+            let response = app.clone().oneshot(Request::new(Body::empty())).await.unwrap();
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+        }
+        assert_eq!(guarded.places.available_permits(), 1);
+    }
+
+    #[test]
+    fn an_orders_trace_is_found_by_its_id_from_the_basket_on() {
+        let id = Uuid::from_u128(7);
+        for path in
+            [format!("/v1/orders/{id}"), format!("/v1/baskets/{id}/checkout"), format!("/v1/orders/{id}/events")]
+        {
+            assert_eq!(order_id(&path), Some(id), "{path}");
+        }
+        for path in ["/v1/orders/", "/v1/orders/x", "/v1/stores", &format!("/v1/stores/{id}/products")] {
+            assert_eq!(order_id(path), None, "{path}");
+        }
+    }
+}

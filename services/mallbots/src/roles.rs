@@ -2,16 +2,14 @@
 
 use crate::Role;
 use anyhow::Context as _;
-use kiosk_gateway::live::Follower;
 use service_kit::{ServiceConfig, health, telemetry};
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{future::Future, net::SocketAddr, pin::Pin};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
 };
-use transport::{kafka::KafkaLog, registry::Registry};
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
@@ -100,28 +98,8 @@ fn start(name: &'static str, http: Option<Option<SocketAddr>>, stop: Stop) -> Ru
         "search" => Box::pin(async move { search::run(service()?, shutdown).await }),
         "orchestrator" => Box::pin(async move { orchestrator::run(service()?, shutdown).await }),
         "acquirer-sim" => Box::pin(async move { acquirer_sim::run(acquirer_sim::Config::from_env()?, shutdown).await }),
-        _ => Box::pin(kiosk(stop)),
+        _ => Box::pin(async move { kiosk_gateway::run(kiosk_gateway::Config::from_env()?, shutdown).await }),
     }
-}
-
-async fn kiosk(stop: Stop) -> anyhow::Result<()> {
-    let config = kiosk_gateway::Config::from_env()?;
-    let log = KafkaLog::new(service_kit::config::kafka_from_env("kiosk-gateway")?)?;
-    let registry = Registry::new(&service_kit::env_required("MALLBOTS_REGISTRY", "the schema registry's base URL")?)?;
-    let codec = Arc::new(service_kit::codec(&registry, "kiosk-gateway").await?);
-    let feed = async move |live| {
-        let follower = Follower::new(live, codec.clone());
-        loop {
-            match log.tail(Follower::topics()).await {
-                Ok(consumer) => {
-                    follower.follow(consumer, async |id| registry.teach(&codec, id).await).await;
-                }
-                Err(error) => tracing::warn!(%error, "the live view waits for Kafka"),
-            }
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        }
-    };
-    kiosk_gateway::run(config, feed, |_| health::router(Vec::new()), stop.wait()).await
 }
 
 async fn relay(context: &str) -> anyhow::Result<()> {

@@ -16,7 +16,10 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
-use tokio::{sync::broadcast::Receiver, time::Instant};
+use tokio::{
+    sync::broadcast::{Receiver, error::TryRecvError},
+    time::Instant,
+};
 use tonic::Status;
 use transport::{Call, CallError, Shell, ports::Store};
 use uuid::Uuid;
@@ -123,15 +126,11 @@ pub async fn wait<S: Store>(
     }
 }
 
-/// Resolves when the board names one of these robots, or may have done so.
+/// Resolves when the board names one of these robots, or has told too much to be followed.
 async fn told_of(news: &mut Receiver<BotId>, bots: &HashSet<BotId>) {
-    while let Ok(bot) = news.recv().await {
-        if bots.contains(&bot) {
-            break;
-        }
-    }
+    while news.recv().await.is_ok_and(|bot| !bots.contains(&bot)) {}
     tokio::time::sleep(GATHER).await;
-    while !matches!(news.try_recv(), Err(tokio::sync::broadcast::error::TryRecvError::Empty)) {}
+    while matches!(news.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
 }
 
 async fn instructions<S: Store>(shell: &Shell<Depot, S>, bots: &HashSet<BotId>) -> Result<Vec<Instruction>, Status> {

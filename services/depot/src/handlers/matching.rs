@@ -23,7 +23,7 @@ use transport::{Claim, Fold, Unit};
 use uuid::Uuid;
 
 /// Most pairs that one run of [`match_waiting`] makes; it asks for another run when it stops there.
-pub const MAX_PAIRS: usize = 64;
+const MAX_PAIRS: usize = 64;
 
 const IDLE_BOT: Claim = Claim { status: bot::IDLE, min_rank: 0 };
 const LIST_FOR_BAY: Claim = Claim { status: WAITING_BAY, min_rank: 1 };

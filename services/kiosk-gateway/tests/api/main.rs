@@ -5,4 +5,5 @@ mod document;
 mod errors;
 mod fakes;
 mod kiosk;
+mod serving;
 mod views;

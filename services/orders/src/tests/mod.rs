@@ -10,6 +10,7 @@ use crate::{
     handlers::{self, BasketView, Checkout},
     domain::{Order, OrderStatus, Phone},
 };
+use message::{SagaRef, headers};
 use schemas::{
     ids::{BasketId, OrderId, ProductId, StoreId},
     lines::LineCount,
@@ -19,7 +20,8 @@ use schemas::{
     stores::{CatalogueProduct, CatalogueStore, Location},
 };
 use testkit::{MemoryShell, do_ref, memory_shell};
-use transport::CallError;
+use std::collections::HashMap;
+use transport::{CallError, codec::Wire, ports::Record};
 use uuid::Uuid;
 
 type Desk = MemoryShell<Orders>;
@@ -130,4 +132,19 @@ fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
         Err(CallError::Refused(refusal)) => refusal.code,
         other => panic!("expected a refusal, got {other:?}"),
     }
+}
+
+/// The code that a command was refused with, read as any consumer in another language would: by the schema alone.
+fn refused(desk: &Desk, saga: &SagaRef) -> String {
+    let records = desk.log.records(&saga.reply_to);
+    let ours = |record: &&Record| {
+        let headers: HashMap<_, _> = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        headers[headers::SAGA_ID] == saga.effect.saga_id.to_string().as_bytes()
+            && headers[headers::SAGA_STEP] == saga.effect.step.as_bytes()
+            && headers[headers::SAGA_DIRECTION] == saga.effect.direction.as_str().as_bytes()
+            && headers[headers::OUTCOME] == b"refused"
+    };
+    let reply = records.iter().rfind(ours).expect("nothing was refused");
+    let wire = Wire::parse(reply.value.as_deref().unwrap()).unwrap();
+    desk.shell.codec().decode_json(&wire).unwrap()["code"].as_str().unwrap().to_owned()
 }

@@ -1,0 +1,73 @@
+//! The contexts' databases: created when asked to, and brought to this version.
+
+use crate::output::{self, Done, Failure};
+use tokio_postgres::NoTls;
+use transport::{
+    Context, Kinds,
+    postgres::{PgConfig, PgStore},
+};
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Bring every context's database to this version; forward only
+    Migrate {
+        /// Create the databases that are missing
+        #[arg(long)]
+        create: bool,
+    },
+}
+
+/// Every context with its kinds and its migrations.
+pub fn contexts() -> Vec<(&'static str, Kinds, refinery::Runner)> {
+    vec![
+        ("stores", stores::Stores::KINDS, stores::migrations::migrations::runner()),
+        ("orders", orders::Orders::KINDS, orders::migrations::migrations::runner()),
+        ("payments", payments::Payments::KINDS, payments::migrations::migrations::runner()),
+        ("depot", depot::Depot::KINDS, depot::migrations::migrations::runner()),
+        ("notifications", notifications::Notifications::KINDS, notifications::migrations::migrations::runner()),
+        ("search", search::Search::KINDS, search::migrations::migrations::runner()),
+        ("orchestrator", orchestrator::Orchestrator::KINDS, orchestrator::migrations::migrations::runner()),
+    ]
+}
+
+pub async fn run(command: Command) -> Done {
+    let Command::Migrate { create } = command;
+    for (context, kinds, runner) in contexts() {
+        let url = service_kit::config::database_url(context).map_err(output::usage)?;
+        if create {
+            create_database(&url).await?;
+        }
+        let store = PgStore::new(&PgConfig::new(url), kinds).map_err(|e| Failure::Usage(e.to_string()))?;
+        store.migrate(runner).await.map_err(|e| Failure::Unreachable(format!("{context}: {e}")))?;
+        println!("{context}: up to date");
+    }
+    Ok(())
+}
+
+/// A connection to a context's database.
+pub async fn connect(context: &str) -> Result<tokio_postgres::Client, Failure> {
+    let url = service_kit::config::database_url(context).map_err(output::usage)?;
+    open(&url).await.map_err(|e| Failure::Unreachable(format!("database of {context}: {e}")))
+}
+
+async fn open(url: &str) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn create_database(url: &str) -> Done {
+    let (server, name) = url.rsplit_once('/').ok_or_else(|| Failure::Usage("a database URL without a database".into()))?;
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !plain {
+        return Err(Failure::Usage(format!("database name `{name}` is not valid: use letters, digits and _")));
+    }
+    let failed = |e: tokio_postgres::Error| Failure::Unreachable(format!("PostgreSQL: {e}"));
+    let client = open(&format!("{server}/postgres")).await.map_err(failed)?;
+    let known = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.map_err(failed)?;
+    if known.is_none() {
+        // A database name cannot be a parameter; it was checked to be plain.
+        client.batch_execute(&format!("CREATE DATABASE \"{name}\"")).await.map_err(failed)?;
+    }
+    Ok(())
+}

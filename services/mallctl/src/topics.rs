@@ -1,0 +1,148 @@
+//! Topics as the file declares them: created, and compared with what the broker has.
+
+use crate::output::{self, Done, Failure, Format};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
+    error::RDKafkaErrorCode,
+};
+use serde::Deserialize;
+use std::{path::PathBuf, time::Duration};
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Create the topics that are missing
+    Apply(Options),
+    /// Compare the topics with the file; exit 1 when they differ
+    Verify(Options),
+}
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Another file than infra/kafka/topics.yaml
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Replicas of each partition: 1 on a single broker, else 3
+    #[arg(long)]
+    replication: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct Declared {
+    topics: Vec<Topic>,
+}
+
+#[derive(Deserialize)]
+struct Topic {
+    name: String,
+    partitions: i32,
+    cleanup_policy: String,
+    retention_ms: i64,
+    max_message_bytes: i64,
+}
+
+impl Topic {
+    fn settings(&self) -> [(&'static str, String); 3] {
+        [
+            ("cleanup.policy", self.cleanup_policy.clone()),
+            ("retention.ms", self.retention_ms.to_string()),
+            ("max.message.bytes", self.max_message_bytes.to_string()),
+        ]
+    }
+}
+
+const DECLARED: &str = include_str!("../../../infra/kafka/topics.yaml");
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub async fn run(command: Command, format: Format) -> Done {
+    let (options, create) = match command {
+        Command::Apply(options) => (options, true),
+        Command::Verify(options) => (options, false),
+    };
+    let kafka = service_kit::config::kafka_from_env("mallctl").map_err(output::usage)?;
+    let text = match &options.file {
+        Some(file) => std::fs::read_to_string(file).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?,
+        None => DECLARED.to_owned(),
+    };
+    let mut declared: Declared =
+        serde_yaml_ng::from_str(&text).map_err(|e| Failure::Usage(format!("the topics file is not valid: {e}")))?;
+    for topic in &mut declared.topics {
+        topic.name = format!("{}{}", kafka.topic_prefix, topic.name);
+    }
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &kafka.bootstrap);
+    client.set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);
+    let admin: AdminClient<DefaultClientContext> =
+        client.create().map_err(|e| Failure::Usage(format!("Kafka: {e}")))?;
+    if create {
+        apply(&admin, &declared, options.replication).await?;
+    }
+    verify(&admin, &declared, format).await
+}
+
+async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, replication: Option<i32>) -> Done {
+    let brokers = admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let replication = replication.unwrap_or(if brokers.brokers().len() < 3 { 1 } else { 3 });
+    let settings: Vec<_> = declared.topics.iter().map(Topic::settings).collect();
+    let topics: Vec<_> = declared.topics.iter().zip(&settings).map(|(topic, settings)| {
+        let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication));
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
+        if replication >= 3 { new.set("min.insync.replicas", "2") } else { new }
+    }).collect();
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    let created = admin.create_topics(&topics, &options).await.map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    for result in created {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(Failure::Refused(format!("topic {topic}: {code}"))),
+        }
+    }
+    wait_for_leaders(admin, declared).await
+}
+
+/// A topic is of use once each of its partitions has a leader.
+async fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, declared: &Declared) -> Done {
+    for _ in 0..200 {
+        let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+        let led = |t: &Topic| {
+            let found = metadata.topics().iter().find(|m| m.name() == t.name);
+            found.is_some_and(|m| !m.partitions().is_empty() && m.partitions().iter().all(|p| p.leader() >= 0))
+        };
+        if declared.topics.iter().all(led) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(Failure::Unreachable("the new topics have no leaders after 10 s".into()))
+}
+
+async fn verify(admin: &AdminClient<DefaultClientContext>, declared: &Declared, format: Format) -> Done {
+    let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let resources: Vec<_> = declared.topics.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
+    let configs = admin
+        .describe_configs(&resources, &AdminOptions::new().request_timeout(Some(TIMEOUT)))
+        .await
+        .map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let (mut rows, mut differing) = (Vec::new(), 0);
+    for (topic, config) in declared.topics.iter().zip(configs) {
+        let partitions = metadata.topics().iter().find(|m| m.name() == topic.name).map_or(0, |m| m.partitions().len());
+        let mut wrong = Vec::new();
+        if partitions != topic.partitions as usize {
+            wrong.push(format!("{partitions} partitions, {} declared", topic.partitions));
+        }
+        for (name, declared) in topic.settings() {
+            let actual = config.as_ref().ok().and_then(|c| c.get(name)).and_then(|e| e.value.clone());
+            if actual.as_deref() != Some(declared.as_str()) {
+                wrong.push(format!("{name} is {}, {declared} declared", actual.unwrap_or_else(|| "unknown".into())));
+            }
+        }
+        differing += usize::from(!wrong.is_empty());
+        let verdict = if wrong.is_empty() { "ok".into() } else { wrong.join("; ") };
+        rows.push(vec![topic.name.clone(), partitions.to_string(), topic.cleanup_policy.clone(), verdict]);
+    }
+    output::print(format, &["topic", "partitions", "cleanup", "verdict"], &rows);
+    if differing == 0 { Ok(()) } else { Err(Failure::Check(format!("{differing} topics are not as declared"))) }
+}

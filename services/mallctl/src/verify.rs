@@ -1,0 +1,44 @@
+//! `verify`: databases, topics and the acquirer's ledger, compared.
+
+mod facts;
+mod rules;
+
+use crate::output::{self, Done, Failure, Format};
+use std::{path::PathBuf, time::{Duration, Instant}};
+
+#[derive(clap::Args)]
+pub struct Command {
+    /// First wait until every saga has ended and every outbox is empty, at most this long
+    #[arg(long, value_parser = crate::sagas::duration_ms, default_value = "0s")]
+    wait: i64,
+    /// What clients were told, JSON lines {order_id, answered}: checks I3
+    #[arg(long)]
+    client_log: Option<PathBuf>,
+}
+
+/// The verdict on one invariant.
+pub struct Verdict {
+    pub name: &'static str,
+    pub checked: String,
+    pub broken: Vec<String>,
+}
+
+/// Offending ids that are printed for each invariant.
+const SHOWN: usize = 20;
+
+pub async fn run(command: Command, format: Format) -> Done {
+    let until = Instant::now() + Duration::from_millis(command.wait.max(0) as u64);
+    while !facts::quiet().await? && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let facts = facts::load(command.client_log.as_deref()).await?;
+    let verdicts = rules::all(&facts);
+    let rows: Vec<_> = verdicts.iter().map(|v| {
+        let verdict = if v.broken.is_empty() { "ok".to_owned() } else { format!("BROKEN {}", v.broken.len()) };
+        let ids: Vec<_> = v.broken.iter().take(SHOWN).cloned().collect();
+        vec![v.name.to_owned(), v.checked.clone(), verdict, ids.join("; ")]
+    }).collect();
+    output::print(format, &["invariant", "checked", "verdict", "offending"], &rows);
+    let broken = verdicts.iter().filter(|v| !v.broken.is_empty()).count();
+    if broken == 0 { Ok(()) } else { Err(Failure::Check(format!("{broken} invariants are broken"))) }
+}

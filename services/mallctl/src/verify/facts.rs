@@ -1,0 +1,197 @@
+//! What the databases, the topics and the acquirer's ledger say, loaded for the rules.
+
+use crate::{
+    db,
+    output::{Failure, usage},
+};
+use message::Envelope;
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::Headers as _,
+};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// An aggregate's row, with its state as JSON.
+pub struct Row {
+    pub id: Uuid,
+    pub status: String,
+    pub state: Value,
+}
+
+/// A stream as its source keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    pub last_seq: u64,
+    pub hash: u64,
+}
+
+/// A stream as the topic has it, deduplicated.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub last_seq: u64,
+    pub hash: u64,
+    pub duplicates: u64,
+    /// What is wrong: a gap or an inversion of first occurrences.
+    pub broken: Option<String>,
+}
+
+#[derive(Default)]
+pub struct Facts {
+    /// By kind.
+    pub rows: BTreeMap<&'static str, Vec<Row>>,
+    pub marks: BTreeMap<String, Mark>,
+    pub seen: BTreeMap<String, Seen>,
+    /// Unsent rows by stream: (seq, message id, value).
+    pub unsent: HashMap<String, Vec<(u64, Uuid, Option<Vec<u8>>)>>,
+    /// (context, conversation).
+    pub fences: Vec<(&'static str, Uuid, Value)>,
+    /// By saga: entries in order.
+    pub journals: BTreeMap<Uuid, Vec<Value>>,
+    /// The acquirer's entries; `None` when no acquirer was named.
+    pub ledger: Option<Vec<Value>>,
+    pub told: Option<Vec<Value>>,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn failed(error: tokio_postgres::Error) -> Failure {
+    Failure::Unreachable(format!("PostgreSQL: {error}"))
+}
+
+/// Whether every saga has ended and nothing waits in an outbox.
+pub async fn quiet() -> Result<bool, Failure> {
+    let client = db::connect("orchestrator").await?;
+    let open = "SELECT 1 FROM saga WHERE status NOT IN ('completed', 'compensated') LIMIT 1";
+    if client.query_opt(open, &[]).await.map_err(failed)?.is_some() {
+        return Ok(false);
+    }
+    for (context, ..) in db::contexts() {
+        let client = db::connect(context).await?;
+        let unsent = "SELECT 1 FROM (SELECT id FROM outbox_0 UNION ALL SELECT id FROM outbox_1) o LIMIT 1";
+        if client.query_opt(unsent, &[]).await.map_err(failed)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub async fn load(client_log: Option<&Path>) -> Result<Facts, Failure> {
+    let mut facts = Facts::default();
+    for (context, kinds, _) in db::contexts() {
+        context_facts(&mut facts, context, kinds).await?;
+    }
+    topics(&mut facts)?;
+    if let Ok(acquirer) = std::env::var("MALLBOTS_ACQUIRER_URL") {
+        facts.ledger = Some(ledger(&acquirer).await?);
+    }
+    if let Some(file) = client_log {
+        let text = std::fs::read_to_string(file).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?;
+        facts.told = Some(text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect());
+    }
+    Ok(facts)
+}
+
+async fn context_facts(facts: &mut Facts, context: &'static str, kinds: transport::Kinds) -> Result<(), Failure> {
+    let client = db::connect(context).await?;
+    for kind in kinds.iter().chain(&["fence"]) {
+        // Kinds are constants of the program, never input.
+        let sql = format!("SELECT id, status, state, streams FROM \"{kind}\"");
+        for row in client.query(&sql, &[]).await.map_err(failed)? {
+            let (id, state) = (row.get::<_, Uuid>(0), row.get::<_, Value>(2));
+            for mark in row.get::<_, Value>(3).as_array().into_iter().flatten() {
+                let topic = mark["t"].as_str().unwrap_or_default();
+                let stream = format!("{context}/{kind}/{id}@{topic}");
+                let number = |name: &str| mark[name].as_u64().unwrap_or_default();
+                facts.marks.insert(stream, Mark { last_seq: number("n"), hash: number("h") });
+            }
+            if *kind == "fence" {
+                facts.fences.push((context, id, state));
+            } else {
+                facts.rows.entry(kind).or_default().push(Row { id, status: row.get(1), state });
+            }
+        }
+    }
+    for table in ["outbox_0", "outbox_1"] {
+        let sql = format!("SELECT stream, seq, headers, payload FROM {table} ORDER BY id");
+        for row in client.query(&sql, &[]).await.map_err(failed)? {
+            let headers = transport::postgres::outbox::unpack(row.get(2)).unwrap_or_default();
+            let id = headers.iter().find(|(k, _)| k == message::headers::CE_ID);
+            let id = id.and_then(|(_, v)| std::str::from_utf8(v).ok()?.parse().ok()).unwrap_or_default();
+            let unsent = facts.unsent.entry(row.get(0)).or_default();
+            unsent.push((row.get::<_, i64>(1) as u64, id, row.get(3)));
+        }
+    }
+    if context == "orchestrator" {
+        let sql = "SELECT id, entries FROM journal ORDER BY id, version";
+        for row in client.query(sql, &[]).await.map_err(failed)? {
+            let entries = row.get::<_, Value>(1).as_array().cloned().unwrap_or_default();
+            facts.journals.entry(row.get(0)).or_default().extend(entries);
+        }
+    }
+    Ok(())
+}
+
+async fn ledger(acquirer: &str) -> Result<Vec<Value>, Failure> {
+    let failed = |e: reqwest::Error| Failure::Unreachable(format!("acquirer: {e}"));
+    let text = reqwest::get(format!("{acquirer}/v1/ledger")).await.map_err(failed)?.text().await.map_err(failed)?;
+    Ok(text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect())
+}
+
+/// Reads every topic from its beginning to where it ends now.
+fn topics(facts: &mut Facts) -> Result<(), Failure> {
+    let kafka = service_kit::config::kafka_from_env("verify").map_err(usage)?;
+    let down = |e: rdkafka::error::KafkaError| Failure::Unreachable(format!("Kafka: {e}"));
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &kafka.bootstrap).set("group.id", "mallctl-verify");
+    config.set("enable.auto.commit", "false").set("fetch.queue.backoff.ms", "2").set("enable.partition.eof", "false");
+    config.set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);
+    let consumer: BaseConsumer = config.create().map_err(down)?;
+    for topic in schemas::topics::ALL {
+        let name = format!("{}{topic}", kafka.topic_prefix);
+        let metadata = consumer.fetch_metadata(Some(&name), TIMEOUT).map_err(down)?;
+        let partitions = metadata.topics().first().map_or(0, |t| t.partitions().len() as i32);
+        let mut left = HashMap::new();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let (low, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT).map_err(down)?;
+            if high > low {
+                left.insert(partition, high);
+                list.add_partition_offset(&name, partition, Offset::Offset(low)).map_err(down)?;
+            }
+        }
+        consumer.assign(&list).map_err(down)?;
+        while !left.is_empty() {
+            let Some(polled) = consumer.poll(TIMEOUT) else {
+                return Err(Failure::Unreachable(format!("Kafka: {topic} gave nothing for {} s", TIMEOUT.as_secs())));
+            };
+            let record = polled.map_err(down)?;
+            see(facts, topic, &record);
+            if left.get(&record.partition()).is_some_and(|end| record.offset() + 1 >= *end) {
+                left.remove(&record.partition());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn see(facts: &mut Facts, topic: &str, record: &rdkafka::message::BorrowedMessage<'_>) {
+    let headers: Vec<(&str, &[u8])> =
+        record.headers().map(|h| h.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect()).unwrap_or_default();
+    let Ok(envelope) = Envelope::from_headers(topic, record.key(), headers.into_iter()) else { return };
+    let seen = facts.seen.entry(envelope.stream.to_string()).or_default();
+    if envelope.seq <= seen.last_seq {
+        seen.duplicates += 1;
+    } else if envelope.seq == seen.last_seq + 1 {
+        seen.last_seq = envelope.seq;
+        seen.hash = transport::running_hash(seen.hash, &envelope.id, record.payload());
+    } else if seen.broken.is_none() {
+        seen.broken = Some(format!("{} follows {}", envelope.seq, seen.last_seq));
+    }
+}
