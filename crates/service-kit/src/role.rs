@@ -24,6 +24,8 @@ pub struct Role<C: Context> {
     ready: health::Ready,
     stop: watch::Sender<bool>,
     workers: JoinSet<()>,
+    /// Why the role cannot go on; the sender lives in the consumer.
+    failure: watch::Sender<Option<String>>,
 }
 
 /// How long workers have to finish after the signal.
@@ -38,7 +40,7 @@ impl<C: Context> Role<C> {
         let log = KafkaLog::new(config.kafka.clone())?;
         let shell = Shell::new(context, store, codec, config.shell.clone());
         let (stop, workers) = (watch::channel(false).0, JoinSet::new());
-        Ok(Self { shell, log, registry, config, ready: health::Ready::default(), stop, workers })
+        Ok(Self { shell, log, registry, config, ready: health::Ready::default(), stop, workers, failure: watch::channel(None).0 })
     }
 
     pub fn shell(&self) -> Shell<C, PgStore> {
@@ -104,10 +106,14 @@ impl<C: Context> Role<C> {
             let _ = server.await;
         });
         self.ready.set(true);
-        shutdown.await;
+        let mut failure = self.failure.subscribe();
+        let failed = tokio::select! {
+            () = shutdown => None,
+            failed = failure.wait_for(Option::is_some) => failed.ok().and_then(|f| f.clone()),
+        };
         self.ready.set(false);
         self.finish().await;
-        Ok(())
+        failed.map_or(Ok(()), |why| Err(anyhow::anyhow!("{}: the consumer stopped: {why}", C::NAME)))
     }
 
     fn start_workers<G: Gate>(&mut self, gate: G) {
@@ -120,9 +126,10 @@ impl<C: Context> Role<C> {
         let parking = Parking::new(self.shell.clone());
         self.spawn(|stop| parking.run(stop.wait()));
         let (shell, log, registry) = (self.shell.clone(), self.log.clone(), self.registry.clone());
+        let failure = self.failure.clone();
         self.spawn(|stop| async move {
             if let Err(error) = consumer::run(shell, log, Some(registry), stop.wait()).await {
-                tracing::error!(role = C::NAME, %error, "the consumer stopped");
+                failure.send_replace(Some(error.to_string()));
             }
         });
     }

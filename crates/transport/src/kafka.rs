@@ -68,6 +68,7 @@ const CONSUMER: &[(&str, &str)] = &[
     ("max.poll.interval.ms", "120000"),
     ("fetch.queue.backoff.ms", "2"),
     ("fetch.wait.max.ms", "100"),
+    ("fetch.max.bytes", "8000000"),
     ("receive.message.max.bytes", "16000000"),
     ("queued.max.messages.kbytes", "16384"),
 ];

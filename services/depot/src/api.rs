@@ -112,7 +112,7 @@ impl<S: Store> Api<S> {
 }
 
 /// The call within the trace of the list's order, where it has one.
-fn in_trace(call: Call, list: Option<&ShoppingList>) -> Call {
+pub(crate) fn in_trace(call: Call, list: Option<&ShoppingList>) -> Call {
     let trace: Option<TraceContext> = list.and_then(|l| l.trace.as_deref()).and_then(|t| t.parse().ok());
     if trace.is_some() { call.trace(trace) } else { call }
 }

@@ -87,7 +87,7 @@ async fn a_return_waits_for_a_robot_and_comes_before_other_lists() {
     let mut all = both_stops(2);
     all.push(delivered(2));
     let next = hall.report(1, all).await.assignment.unwrap();
-    assert_eq!((next.order_id, next.kind()), (order(1).to_string(), pb::assignment::Kind::Return));
+    assert_eq!((next.order_id.as_str(), next.kind()), (order(1).to_string().as_str(), pb::assignment::Kind::Return));
 }
 
 #[tokio::test]

@@ -135,7 +135,7 @@ async fn a_robot_that_comes_back_gets_the_oldest_waiting_list_with_the_same_answ
     let mut all = both_stops(1);
     all.push(delivered(1));
     let next = hall.report(1, all).await.assignment.unwrap();
-    assert_eq!((next.order_id, next.kind()), (order(2).to_string(), pb::assignment::Kind::Collect));
+    assert_eq!((next.order_id.as_str(), next.kind()), (order(2).to_string().as_str(), pb::assignment::Kind::Collect));
     assert_eq!((next.bay, next.stops.len(), hall.bot(1).await.epoch), (2, 2, 3));
 }
 
