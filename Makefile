@@ -1,0 +1,35 @@
+# The front door: each target is what CI runs.
+
+SEED ?= 1
+ORDERS ?= 300
+CACHE := $(or $(MALLBOTS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mallbots)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+BIN := $(CARGO_TARGET_DIR)/debug
+PROGRAMS := -p servers -p mallbots -p mallctl -p load
+
+.PHONY: help demo run test lint clean cargo
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+cargo:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with https://rustup.rs"; exit 1; }
+
+demo: cargo ## the platform with four robots and 300 orders on real servers, checked (SEED=1 ORDERS=300)
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-demo --seed $(SEED) --orders $(ORDERS)
+
+run: cargo ## the same platform, stays up until Ctrl-C
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-demo --stay
+
+test: cargo ## every test, unit to end to end, on real servers it brings up
+	cargo build --locked --workspace
+	$(BIN)/servers run -- cargo test --locked --workspace
+
+lint: cargo ## format, clippy with warnings denied, outlines and topics
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+clean: ## removes what was built; downloads stay in the cache
+	rm -rf "$(CARGO_TARGET_DIR)"
