@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 /// Most reports of one robot at once; a longer walk is reported in parts.
 pub const MAX_AT_ONCE: usize = 64;
-/// How long a robot hesitates after a refusal that is not about its epoch: the same again would be refused again.
+/// Silence of a robot after a refusal that is not about its epoch, or when the depot could not judge its reports.
 const HESITATE_MS: u64 = 500;
 
 /// What a robot was told to do.
@@ -95,6 +95,8 @@ pub struct Brain {
     /// An answer is on its way.
     talking: bool,
     said_ms: u64,
+    /// Until then it says nothing.
+    silent_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +126,7 @@ impl Brain {
             unanswered: Vec::new(),
             talking: false,
             said_ms: 0,
+            silent_ms: 0,
         }
     }
 
@@ -133,12 +136,13 @@ impl Brain {
             return None;
         }
         let beat = self.said_ms.saturating_add(self.beat_ms);
-        Some(match &self.state {
+        let due = match &self.state {
             _ if !self.unanswered.is_empty() => 0,
             State::Offline | State::Asking => 0,
             State::Idle => beat,
             State::Working { next_ms, .. } => beat.min(*next_ms),
-        })
+        };
+        Some(due.max(self.silent_ms))
     }
 
     /// What it says now, if anything. Must be followed by [`Brain::registered`], [`Brain::heard`] or [`Brain::unheard`].
@@ -172,6 +176,7 @@ impl Brain {
         match answer {
             Answer::Later(_) => {
                 self.keep_news();
+                self.silent_ms = now_ms.saturating_add(HESITATE_MS);
                 None
             }
             Answer::Unknown => {
@@ -231,11 +236,11 @@ impl Brain {
         if goes_on {
             return;
         }
-        let again = refusal.is_some() && now.epoch == self.epoch;
-        self.obey(now_ms, now);
-        if let (true, State::Working { next_ms, .. }) = (again, &mut self.state) {
-            *next_ms = now_ms.saturating_add(HESITATE_MS).max(*next_ms);
+        // The same again would be refused again; a new epoch is a new beginning.
+        if refusal.is_some() && now.epoch == self.epoch {
+            self.silent_ms = now_ms.saturating_add(HESITATE_MS);
         }
+        self.obey(now_ms, now);
     }
 
     fn works_for(&self, told: &Instruction) -> bool {

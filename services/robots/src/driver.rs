@@ -210,12 +210,13 @@ impl Driver {
     }
 
     fn heard(&mut self, answers: Vec<(BotId, Answer)>) {
-        let (now_ms, mut later) = (self.now_ms(), None);
+        let (now_ms, mut judged, mut later) = (self.now_ms(), false, None);
         for (bot, answer) in answers {
             match &answer {
-                Answer::Later(refusal) => later = Some(Status::unavailable(refusal.to_string())),
+                Answer::Later(refusal) => later = Some(Status::unavailable(refusal.message.clone())),
                 Answer::Judged { refusals, .. } => {
-                    refusals.iter().flatten().for_each(|refusal| log_refusal(bot, refusal))
+                    judged = true;
+                    refusals.iter().flatten().for_each(|refusal| log_refusal(bot, refusal));
                 }
                 Answer::Unknown => tracing::info!(%bot, "the depot does not know this robot, it registers again"),
             }
@@ -224,7 +225,8 @@ impl Driver {
                 let _ = self.delivered.as_ref().map(|desk| desk.try_send(order));
             }
         }
-        match later {
+        // One robot in trouble hesitates by itself; the others go on.
+        match later.filter(|_| !judged) {
             None => self.pause.end(),
             Some(status) => self.failed(&status),
         }

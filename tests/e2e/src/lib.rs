@@ -1,1 +1,1 @@
-//! e2e
+//! The whole platform on real servers, seen from outside: everything is in `tests/`.

@@ -112,7 +112,8 @@ fn reports_without_an_answer_are_said_again_under_their_numbers() {
     brain.unheard();
     assert_eq!(says(&mut brain, 0), said);
     brain.heard(0, Answer::Later(Refusal::retryable("platform.no_answer", "busy")));
-    assert_eq!(says(&mut brain, 0), said);
+    assert_eq!(says(&mut brain, HESITATE_MS - 1), []);
+    assert_eq!(says(&mut brain, HESITATE_MS), said);
     assert_eq!(brain.heard(0, ok(2, None)), Some(order(7)));
     assert!(brain.listens());
 }
