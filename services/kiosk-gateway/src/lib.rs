@@ -48,7 +48,7 @@ pub fn app(backends: Backends, live: Live, limits: Limits) -> Router {
 }
 
 /// How long requests under way may take to end after `shutdown`, before they are dropped.
-const DRAIN: Duration = Duration::from_secs(15);
+const DRAIN: Duration = Duration::from_secs(12);
 
 /// Serves `app` until `shutdown`, then lets requests under way finish and ends live views. Routes that are not the API's
 /// (health, metrics) are merged into `app` by the caller: they pass none of its limits.

@@ -81,7 +81,8 @@ async fn clear(hall: &mut Hall, seed: u64) {
         hall.online(n).await;
     }
     for n in 1..=ORDERS {
-        hall.send(n, UNDO, 1, cancel(n)).await;
+        // A round of its own: round 1 may have been undone before round 2 was done.
+        hall.send(n, UNDO, 3, cancel(n)).await;
     }
     for _ in 0..60 {
         hall.dispatcher.run_once().await;
