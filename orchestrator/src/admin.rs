@@ -1,9 +1,6 @@
 //! The operators' API: sagas listed, shown and steered. Every verb carries a reason and a name, kept in the history.
 
-use crate::{
-    Orchestrator, handlers,
-    instance::Instance,
-};
+use crate::{Orchestrator, handlers, instance::Instance};
 use message::Refusal;
 use saga::{HistoryEntry, Input, Verb};
 use schemas::grpc::orchestrator::{self as wire, orchestrator_server};
@@ -26,7 +23,10 @@ const MAX_SCAN: usize = 20_000;
 
 #[tonic::async_trait]
 impl<S: Store> orchestrator_server::Orchestrator for Api<S> {
-    async fn list_sagas(&self, request: Request<wire::ListSagasRequest>) -> Result<Response<wire::ListSagasResponse>, Status> {
+    async fn list_sagas(
+        &self,
+        request: Request<wire::ListSagasRequest>,
+    ) -> Result<Response<wire::ListSagasResponse>, Status> {
         let request = request.into_inner();
         let page = request.page.clone().unwrap_or_default();
         let limit = page.limit() as usize;
@@ -88,7 +88,10 @@ impl<S: Store> orchestrator_server::Orchestrator for Api<S> {
         self.operate(request.map(without_step), "MarkDone", Verb::MarkDone { step }).await
     }
 
-    async fn outline_saga(&self, request: Request<wire::OutlineSagaRequest>) -> Result<Response<wire::OutlineSagaResponse>, Status> {
+    async fn outline_saga(
+        &self,
+        request: Request<wire::OutlineSagaRequest>,
+    ) -> Result<Response<wire::OutlineSagaResponse>, Status> {
         let saga_type = request.into_inner().saga_type;
         let known = self.shell.context().newest(&saga_type);
         let definition = known.ok_or_else(|| {
@@ -118,11 +121,14 @@ impl<S: Store> Api<S> {
         let reason = sentence("reason", "why you do this", &request.reason)?;
         let by = sentence("by", "your name", &request.by)?;
         let input = Input::Operator { verb, reason, by };
-        let fold = move |context: &Orchestrator, unit: &mut transport::Unit| {
-            match handlers::feed(context, unit, id, vec![input.clone()])? {
-                handlers::Fed::Known => Ok(()),
-                handlers::Fed::Unknown => Err(unknown(id).into()),
-            }
+        let fold = move |context: &Orchestrator, unit: &mut transport::Unit| match handlers::feed(
+            context,
+            unit,
+            id,
+            vec![input.clone()],
+        )? {
+            handlers::Fed::Known => Ok(()),
+            handlers::Fed::Unknown => Err(unknown(id).into()),
         };
         self.shell.call(call, fold).await.map_err(grpc::status)?;
         Ok(Response::new(summary(id, &self.find(id).await?)))
@@ -130,7 +136,10 @@ impl<S: Store> Api<S> {
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::new("orchestrator.unknown_saga", format!("there is no saga {id}: `mallctl sagas list` shows those there are"))
+    Refusal::new(
+        "orchestrator.unknown_saga",
+        format!("there is no saga {id}: `mallctl sagas list` shows those there are"),
+    )
 }
 
 fn without_step(request: wire::OperatorStepRequest) -> wire::OperatorRequest {
@@ -149,7 +158,8 @@ fn optional_id(field: &str, text: &str) -> Result<Option<Uuid>, Status> {
 fn sentence(field: &str, what: &str, text: &str) -> Result<String, Status> {
     let text = text.trim();
     let fits = (1..=200).contains(&text.chars().count());
-    fits.then(|| text.to_owned()).ok_or_else(|| grpc::invalid(field, format!("{field} must say {what} in 1 to 200 characters")))
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| grpc::invalid(field, format!("{field} must say {what} in 1 to 200 characters")))
 }
 
 fn summary(id: Uuid, instance: &Instance) -> wire::Saga {

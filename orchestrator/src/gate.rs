@@ -2,7 +2,11 @@
 //! partition of replies (and of the events it may wait for) has been read to the end as it stood after the deadline; it
 //! starts again when its command still waits in our outbox, or when the log was out of reach while it ran.
 
-use crate::{Orchestrator, handlers::is_deadline, instance::{Due, Instance}};
+use crate::{
+    Orchestrator,
+    handlers::is_deadline,
+    instance::{Due, Instance},
+};
 use schemas::topics;
 use std::{
     collections::{HashMap, HashSet},
@@ -13,14 +17,19 @@ use std::{
     },
     time::Duration,
 };
-use transport::{Aggregate, Error, Shell, ports::{Log, Store}, timers::Gate};
+use transport::{
+    Aggregate, Error, Shell,
+    ports::{Log, Store},
+    timers::Gate,
+};
 use uuid::Uuid;
 
 /// A deadline that starts again because of trouble is prolonged by at most this.
 const LONGEST_EXTENSION_MS: i64 = 60_000;
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// What a saga may be waiting for comes on these topics.
-const AWAITED: [&str; 4] = [topics::ORCHESTRATOR_REPLIES, topics::DEPOT_EVENTS, topics::PAYMENTS_EVENTS, topics::ORDERS_EVENTS];
+const AWAITED: [&str; 4] =
+    [topics::ORCHESTRATOR_REPLIES, topics::DEPOT_EVENTS, topics::PAYMENTS_EVENTS, topics::ORDERS_EVENTS];
 
 /// What is known of the log's health and of commands that were not sent.
 #[derive(Debug, Default)]
@@ -101,7 +110,11 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
         Ok(ends)
     }
 
-    async fn aim(&self, key: &str, ends: &HashMap<&'static str, Vec<i64>>) -> Result<Vec<(&'static str, i32, i64)>, Error> {
+    async fn aim(
+        &self,
+        key: &str,
+        ends: &HashMap<&'static str, Vec<i64>>,
+    ) -> Result<Vec<(&'static str, i32, i64)>, Error> {
         let mut aims = Vec::new();
         for topic in AWAITED {
             let partition = self.log.partition(topic, key).await?;

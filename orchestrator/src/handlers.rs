@@ -218,7 +218,9 @@ fn emit(unit: &mut Unit, id: Uuid, instance: &Instance, lifecycle: Lifecycle) ->
         Lifecycle::CancelTooLate { reason } => {
             unit.emit::<Instance, _>(id, events::SagaCancelTooLate { saga_id, saga_type, business_key, reason })
         }
-        Lifecycle::Completed => unit.emit::<Instance, _>(id, events::SagaCompleted { saga_id, saga_type, business_key }),
+        Lifecycle::Completed => {
+            unit.emit::<Instance, _>(id, events::SagaCompleted { saga_id, saga_type, business_key })
+        }
         Lifecycle::Compensated { cause } => {
             let (code, reason) = (cause.code, cause.reason);
             unit.emit::<Instance, _>(id, events::SagaCompensated { saga_id, saga_type, business_key, code, reason })

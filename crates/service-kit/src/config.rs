@@ -2,12 +2,7 @@
 
 use anyhow::{Context as _, anyhow};
 use std::{net::SocketAddr, str::FromStr, time::Duration};
-use transport::{
-    ShellConfig,
-    kafka::KafkaConfig,
-    postgres::PgConfig,
-    relay::RelayConfig,
-};
+use transport::{ShellConfig, kafka::KafkaConfig, postgres::PgConfig, relay::RelayConfig};
 
 /// The value of variable `name`, or `default`.
 pub fn env_or(name: &str, default: &str) -> String {

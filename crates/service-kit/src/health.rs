@@ -23,7 +23,11 @@ impl Ready {
 /// The routes; ready only when all of `parts` are.
 pub fn router(parts: Vec<Ready>) -> Router {
     let ready = move || async move {
-        if parts.iter().all(Ready::get) { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") }
+        if parts.iter().all(Ready::get) {
+            (StatusCode::OK, "ready")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+        }
     };
     Router::new()
         .route("/health/live", get(|| async { "live" }))

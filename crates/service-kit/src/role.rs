@@ -40,7 +40,16 @@ impl<C: Context> Role<C> {
         let log = KafkaLog::new(config.kafka.clone())?;
         let shell = Shell::new(context, store, codec, config.shell.clone());
         let (stop, workers) = (watch::channel(false).0, JoinSet::new());
-        Ok(Self { shell, log, registry, config, ready: health::Ready::default(), stop, workers, failure: watch::channel(None).0 })
+        Ok(Self {
+            shell,
+            log,
+            registry,
+            config,
+            ready: health::Ready::default(),
+            stop,
+            workers,
+            failure: watch::channel(None).0,
+        })
     }
 
     pub fn shell(&self) -> Shell<C, PgStore> {
@@ -67,7 +76,11 @@ impl<C: Context> Role<C> {
     }
 
     /// Serves until `shutdown`, with timers that fire whenever they are due.
-    pub async fn serve(self, routes: Routes, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    pub async fn serve(
+        self,
+        routes: Routes,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
         self.serve_gated(routes, Always, shutdown).await
     }
 
@@ -84,7 +97,8 @@ impl<C: Context> Role<C> {
             .with_context(|| format!("{}: cannot listen on {}", C::NAME, self.config.listen))?;
         tracing::info!(role = C::NAME, grpc = %self.config.listen, "serving");
         if let Some(http) = self.config.http {
-            let listener = TcpListener::bind(http).await.with_context(|| format!("{}: cannot listen on {http}", C::NAME))?;
+            let listener =
+                TcpListener::bind(http).await.with_context(|| format!("{}: cannot listen on {http}", C::NAME))?;
             let router = health::router(vec![self.ready.clone()]);
             self.spawn(|stop| async move {
                 let _ = axum::serve(listener, router).with_graceful_shutdown(stop.wait()).await;

@@ -68,7 +68,8 @@ fn provider(service: &'static str, endpoint: &str, ratio: f64) -> anyhow::Result
 }
 
 fn logs() -> anyhow::Result<()> {
-    let filter = crate::env_or("MALLBOTS_LOG", "warn,mallbots=info,transport=info,orchestrator=info,payments=info,depot=info");
+    let filter =
+        crate::env_or("MALLBOTS_LOG", "warn,mallbots=info,transport=info,orchestrator=info,payments=info,depot=info");
     let filter = EnvFilter::try_new(&filter).with_context(|| format!("MALLBOTS_LOG={filter}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = if crate::env_or("MALLBOTS_LOG_FORMAT", "json") == "text" {

@@ -126,7 +126,8 @@ impl<C: Context> MemoryShell<C> {
     /// Delivers the next command of the saga and settles. The answer, when there is one: [`MemoryShell::answer`].
     pub async fn command<M: Command>(&self, saga: &SagaRef, command: M) {
         let (kind, id) = ("saga", saga.effect.saga_id.to_string());
-        self.deliver(stream("orchestrator", kind, &id, M::TOPIC), Some(saga), M::NAME, Some(Outgoing::new(command))).await;
+        self.deliver(stream("orchestrator", kind, &id, M::TOPIC), Some(saga), M::NAME, Some(Outgoing::new(command)))
+            .await;
     }
 
     /// As [`MemoryShell::command`], for commands that are answered at once. Panics when this one was not.
@@ -138,7 +139,9 @@ impl<C: Context> MemoryShell<C> {
     /// The last answer to this effect and attempt of command `M`, when it was given.
     pub fn answer<M: Command>(&self, saga: &SagaRef) -> Option<Result<M::Reply, Refusal>> {
         let replies = self.log.records(&saga.reply_to);
-        let ours = |record: &&Record| envelope(record).saga.is_some_and(|s| s.effect == saga.effect && s.attempt == saga.attempt);
+        let ours = |record: &&Record| {
+            envelope(record).saga.is_some_and(|s| s.effect == saga.effect && s.attempt == saga.attempt)
+        };
         let last = replies.iter().filter(ours).max_by_key(|record| record.offset)?;
         Some(match envelope(last).outcome {
             Some(Outcome::Ok) => Ok(decode(last)),

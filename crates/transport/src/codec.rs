@@ -4,11 +4,7 @@
 //! with, and only when that schema's record is one of ours: a message never brings its own schema.
 
 use crate::error::Error;
-use apache_avro::{
-    Schema,
-    reader::datum::GenericDatumReader,
-    writer::datum::GenericDatumWriter,
-};
+use apache_avro::{Schema, reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter};
 use message::{Message, Outgoing};
 use std::{
     collections::HashMap,
@@ -165,12 +161,17 @@ impl Codec {
 
     fn resolve(&self, schema_id: u32, expected: &str) -> Result<Reading<'_>, Error> {
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let foreign = by_id.get(&schema_id).ok_or_else(|| Error::Poison(format!("schema id {schema_id} is unknown")))?;
+        let foreign =
+            by_id.get(&schema_id).ok_or_else(|| Error::Poison(format!("schema id {schema_id} is unknown")))?;
         if foreign.name != expected {
             let name = &foreign.name;
             return Err(Error::Poison(format!("the headers say {expected}, schema id {schema_id} is {name}")));
         }
-        if foreign.same { Ok(Reading::Same(&self.ours(expected)?.reader)) } else { Ok(Reading::Resolved(foreign.schema)) }
+        if foreign.same {
+            Ok(Reading::Same(&self.ours(expected)?.reader))
+        } else {
+            Ok(Reading::Resolved(foreign.schema))
+        }
     }
 
     fn resolved(

@@ -79,12 +79,9 @@ impl Conversation {
                 None => Fenced::Waiting,
             };
         }
-        let undone_first = saga.effect.direction == Direction::Do
-            && self.effects.contains_key(&entry(&saga.effect.counterpart()));
-        self.effects.insert(
-            entry(&saga.effect),
-            Effect { attempt: saga.attempt, given: None, barred: undone_first },
-        );
+        let undone_first =
+            saga.effect.direction == Direction::Do && self.effects.contains_key(&entry(&saga.effect.counterpart()));
+        self.effects.insert(entry(&saga.effect), Effect { attempt: saga.attempt, given: None, barred: undone_first });
         if undone_first { Fenced::Barred(barred(&saga.effect.step)) } else { Fenced::New }
     }
 

@@ -7,7 +7,9 @@ use crate::{
     context::Context,
     error::Stop,
     fence::{Conversation, Fenced},
-    ports::{Changes, IdempotencyKey, JournalEntry, Mark, OutboxRow, Parked, Record, Row, Save, StoredAnswer, StreamMark},
+    ports::{
+        Changes, IdempotencyKey, JournalEntry, Mark, OutboxRow, Parked, Record, Row, Save, StoredAnswer, StreamMark,
+    },
     router::{Handler, Router},
     unit::{Emit, Fold, Key, Meta, Unit},
 };
@@ -31,14 +33,41 @@ pub(crate) type CallFold<C> = Box<dyn Fn(&C, &mut Unit) -> Fold<(AnyAnswer, Opti
 
 /// What a batch is made of.
 pub(crate) enum Work<C: Context> {
-    Message { record: Arc<Record>, envelope: Envelope, handler: Handler<C>, command: bool, parked: Option<Parked> },
-    Reply { record: Arc<Record>, envelope: Envelope, body: serde_json::Value, parked: Option<Parked> },
+    Message {
+        record: Arc<Record>,
+        envelope: Envelope,
+        handler: Handler<C>,
+        command: bool,
+        parked: Option<Parked>,
+    },
+    Reply {
+        record: Arc<Record>,
+        envelope: Envelope,
+        body: serde_json::Value,
+        parked: Option<Parked>,
+    },
     /// Could not be decoded.
-    Poison { record: Arc<Record>, envelope: Option<Envelope>, command: bool, reason: String, parked: Option<Parked> },
+    Poison {
+        record: Arc<Record>,
+        envelope: Option<Envelope>,
+        command: bool,
+        reason: String,
+        parked: Option<Parked>,
+    },
     /// An operator gave this parked record up.
-    Skip { parked: Parked, envelope: Option<Envelope> },
-    Wake { kind: &'static str, id: Uuid },
-    Call { fold: CallFold<C>, correlation_id: Option<String>, idempotency: Option<(IdempotencyKey, u64)> },
+    Skip {
+        parked: Parked,
+        envelope: Option<Envelope>,
+    },
+    Wake {
+        kind: &'static str,
+        id: Uuid,
+    },
+    Call {
+        fold: CallFold<C>,
+        correlation_id: Option<String>,
+        idempotency: Option<(IdempotencyKey, u64)>,
+    },
 }
 
 impl<C: Context> Work<C> {
@@ -143,7 +172,11 @@ impl<'a, C: Context> Pass<'a, C> {
             return Some(Done::Parked);
         }
         let result = guarded(|| {
-            if command { fold_command(self.context, unit, envelope, handler) } else { handler(self.context, unit, envelope).map(|_| ()) }
+            if command {
+                fold_command(self.context, unit, envelope, handler)
+            } else {
+                handler(self.context, unit, envelope).map(|_| ())
+            }
         });
         match result {
             Ok(()) => {
@@ -153,7 +186,9 @@ impl<'a, C: Context> Pass<'a, C> {
                 Some(Done::Nothing)
             }
             Err(Stop::Need) => self.need(unit),
-            Err(Stop::Refused(refusal)) => Some(self.give_up(unit, record, envelope, command, &refusal.to_string(), parked)),
+            Err(Stop::Refused(refusal)) => {
+                Some(self.give_up(unit, record, envelope, command, &refusal.to_string(), parked))
+            }
             Err(Stop::Poison(reason)) => Some(self.give_up(unit, record, envelope, command, &reason, parked)),
         }
     }
@@ -247,7 +282,9 @@ impl<'a, C: Context> Pass<'a, C> {
 
     fn wake(&mut self, unit: &mut Unit, kind: &'static str, id: Uuid, trace: Option<TraceContext>) -> Option<Done> {
         unit.meta = Meta { trace, ..Meta::default() };
-        let Some(handle) = self.router.wakes.get(kind) else { return Some(Done::Failed(format!("no wake route for {kind}"))) };
+        let Some(handle) = self.router.wakes.get(kind) else {
+            return Some(Done::Failed(format!("no wake route for {kind}")));
+        };
         match guarded(|| handle(self.context, unit, id)) {
             Ok(()) => {
                 self.keep(unit);
@@ -601,4 +638,3 @@ fn decode_reply<C: Context>(codec: &Codec, record: Arc<Record>, envelope: Envelo
         Err(reason) => Work::Poison { record, envelope: None, command: false, reason, parked },
     }
 }
-

@@ -167,7 +167,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 fn base(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", &config.bootstrap).set("client.id", &config.client_id);
-    client.set("socket.keepalive.enable", "true").set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "1000");
+    client
+        .set("socket.keepalive.enable", "true")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000");
     for (name, value) in &config.extra {
         client.set(name, value);
     }
@@ -353,9 +356,9 @@ impl LogConsumer for KafkaConsumer {
 }
 
 fn record(message: &BorrowedMessage<'_>, prefix: &str) -> Record {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect()
-    });
+    let headers = message
+        .headers()
+        .map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect());
     Record {
         topic: strip(message.topic(), prefix),
         partition: message.partition(),

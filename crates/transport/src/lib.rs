@@ -25,8 +25,8 @@ mod unit;
 
 pub use context::{Aggregate, Context, Kinds};
 pub use error::{CallError, Error, Stop};
-pub use fold::running_hash;
 pub use fence::{Conversation, FENCE, Fenced};
+pub use fold::running_hash;
 pub use router::{Answer, Router};
 pub use shell::{Call, Idempotency, Shell, ShellConfig};
 pub use unit::{Claim, Fold, Unit};

@@ -330,8 +330,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn due(&self, limit: usize) -> impl Future<Output = Result<Vec<(String, Uuid, i64)>>> + Send;
 
     /// Parked records that an operator decided about, or whose missing predecessor has arrived, in stream order.
-    fn released(&self, consumer: &str, limit: usize)
-    -> impl Future<Output = Result<Vec<(Parked, ParkedAction)>>> + Send;
+    fn released(
+        &self,
+        consumer: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(Parked, ParkedAction)>>> + Send;
     /// Deletes what is past its keep: idempotency answers after 24 h.
     fn sweep(&self) -> impl Future<Output = Result<u64>> + Send;
 }

@@ -256,7 +256,9 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         }
         let epochs: HashMap<i16, i64> = self.leases.iter().map(|l| (l.shard, l.epoch)).collect();
         let mut open = Vec::new();
-        let records = rows.iter().map(|row| prepare(C::NAME, row, epochs.get(&row.shard).copied().unwrap_or_default(), &mut open));
+        let records = rows
+            .iter()
+            .map(|row| prepare(C::NAME, row, epochs.get(&row.shard).copied().unwrap_or_default(), &mut open));
         let results = self.log.append(records.collect()).await;
         for span in open {
             span.end(spans::Ended::Ok);

@@ -60,7 +60,8 @@ impl<C: Context> Router<C> {
         let decode: Decode<C> = Arc::new(move |codec, bytes| {
             let command: M = codec.decode(bytes)?;
             Ok(Arc::new(move |context: &C, unit: &mut Unit, envelope: &Envelope| {
-                let saga = envelope.saga.as_ref().ok_or_else(|| Stop::Poison("a command without saga headers".into()))?;
+                let saga =
+                    envelope.saga.as_ref().ok_or_else(|| Stop::Poison("a command without saga headers".into()))?;
                 Ok(match handle(context, unit, &command, saga)? {
                     Answer::Now(reply) => Some(Outgoing::new(reply)),
                     Answer::Later => None,

@@ -10,7 +10,9 @@ use crate::{
     error::{CallError, Error},
     fold::{self, AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
-    ports::{CommitError, IdempotencyKey, Loaded, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx, Wanted},
+    ports::{
+        CommitError, IdempotencyKey, Loaded, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx, Wanted,
+    },
     router::Router,
     spans::{self, Span},
     unit::{Claim, Fold, Slot, Unit},
@@ -369,7 +371,12 @@ impl<C: Context, S: Store> Shell<C, S> {
                     metrics::counter!(m::BATCH_RETRIES, "context" => C::NAME, "what" => what).increment(1);
                     if !failing && pause >= RETRY_LONGEST {
                         failing = true;
-                        tracing::warn!(context = C::NAME, what, why, "a batch fails and is tried again until it succeeds");
+                        tracing::warn!(
+                            context = C::NAME,
+                            what,
+                            why,
+                            "a batch fails and is tried again until it succeeds"
+                        );
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY_LONGEST);
@@ -528,16 +535,20 @@ impl<C: Context> Item<C> {
 
 fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
     let CallInput { call, fold, decode, reply } = input;
-    let key = call.idempotency.map(|i| {
-        (IdempotencyKey { caller: i.caller, route: call.name, key: i.key }, i.request_hash)
-    });
+    let key =
+        call.idempotency.map(|i| (IdempotencyKey { caller: i.caller, route: call.name, key: i.key }, i.request_hash));
     let span = spans::start(C::NAME, format!("{} {}", C::NAME, call.name), spans::Kind::Server, call.trace, &[]);
     let correlation_id = call.correlation_id;
     let span = span.map(|span| match &correlation_id {
         Some(order) => span.with("order.id", order.clone()),
         None => span,
     });
-    Item { work: Some(Work::Call { fold, correlation_id, idempotency: key }), place: None, reply: Some((reply, decode)), span }
+    Item {
+        work: Some(Work::Call { fold, correlation_id, idempotency: key }),
+        place: None,
+        reply: Some((reply, decode)),
+        span,
+    }
 }
 
 fn record_span<C: Context>(work: &Work<C>) -> Option<Span> {
@@ -556,7 +567,9 @@ fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
         wanted.marks.extend(work.stream().cloned());
         match work {
             // Asked for beforehand, so that the first pass gets as far as the handler's own wishes.
-            Work::Message { command: true, envelope, .. } => fences.extend(envelope.saga.as_ref().map(|s| s.effect.saga_id)),
+            Work::Message { command: true, envelope, .. } => {
+                fences.extend(envelope.saga.as_ref().map(|s| s.effect.saga_id))
+            }
             Work::Wake { kind, id } => woken.push((*kind, *id)),
             _ => {}
         }

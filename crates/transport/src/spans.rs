@@ -139,8 +139,9 @@ pub fn published(context: &'static str, record: &NewRecord, created_ms: i64, par
     let header = |name: &str| record.headers.iter().find(|(k, _)| k == name).map(|(_, v)| String::from_utf8_lossy(v));
     let name = header(message::headers::CE_TYPE).map(|n| short_name(&n).to_owned()).unwrap_or_default();
     let attributes = [("messaging.system", "kafka"), ("messaging.operation.type", "publish")];
-    let mut span = start_at(context, format!("{context} publish {name}"), Kind::Producer, Some(parent), &attributes, Some(at))?
-        .with("messaging.destination.name", record.topic.clone());
+    let mut span =
+        start_at(context, format!("{context} publish {name}"), Kind::Producer, Some(parent), &attributes, Some(at))?
+            .with("messaging.destination.name", record.topic.clone());
     let dwell = SystemTime::now().duration_since(at).unwrap_or_default();
     span = span.with("mallbots.outbox.dwell_ms", dwell.as_millis().to_string());
     for (attribute, from) in [

@@ -292,7 +292,8 @@ impl Unit {
     fn touch<A: Aggregate>(&mut self, id: Uuid) -> Fold<()> {
         if !self.staged.values.contains_key(&(A::KIND, id)) {
             let aggregate = self.get::<A>(id)?;
-            let aggregate = aggregate.ok_or_else(|| Stop::Poison(format!("{} {id} emits before it exists", A::KIND)))?;
+            let aggregate =
+                aggregate.ok_or_else(|| Stop::Poison(format!("{} {id} emits before it exists", A::KIND)))?;
             self.put(id, aggregate);
         }
         Ok(())
@@ -325,8 +326,7 @@ impl Unit {
     pub(crate) fn reply(&mut self, saga: &SagaRef, given: &Given) -> Fold<()> {
         let id = saga.effect.saga_id;
         self.touch::<Conversation>(id)?;
-        let envelope =
-            EmitHead { name: given.name.clone(), saga: Some(saga.clone()), outcome: Some(given.outcome) };
+        let envelope = EmitHead { name: given.name.clone(), saga: Some(saga.clone()), outcome: Some(given.outcome) };
         self.staged.emits.push(Emit {
             owner: (Conversation::KIND, id),
             topic: saga.reply_to.clone(),

@@ -3,8 +3,8 @@
 mod catalogue;
 mod commands;
 mod matching;
-pub mod robots;
 mod returns;
+pub mod robots;
 pub mod staff;
 
 pub use matching::match_waiting;

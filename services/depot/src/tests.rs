@@ -177,8 +177,7 @@ impl Hall {
 
     /// A robot comes online at the depot.
     async fn online(&mut self, n: u128) -> i64 {
-        let request =
-            pb::RegisterBotRequest { bot_id: bot_id(n).to_string(), name: format!("R{n}"), location: None };
+        let request = pb::RegisterBotRequest { bot_id: bot_id(n).to_string(), name: format!("R{n}"), location: None };
         self.reports.insert(bot_id(n), 0);
         self.api().register_bot(Request::new(request)).await.unwrap().into_inner().epoch
     }

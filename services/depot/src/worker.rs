@@ -87,7 +87,8 @@ impl<S: Store> Dispatcher<S> {
                     if count == 0 {
                         return;
                     }
-                    hints.drain(..).fold(false, |waits, hint| self.note(&hint) || waits)
+                    // Every hint is noted, also those after the first list that waits.
+                    hints.drain(..).filter(|hint| self.note(hint)).count() > 0
                 }
                 () = tokio::time::sleep(LOOK_AGAIN), if self.idle_bot => true,
             };

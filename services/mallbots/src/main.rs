@@ -10,14 +10,17 @@ use std::process::ExitCode;
 /// Every role reads its configuration from the environment (MALLBOTS_…). Servers: MALLBOTS_KAFKA, MALLBOTS_POSTGRES,
 /// MALLBOTS_REGISTRY, and MALLBOTS_OTLP for traces.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   mallbots all                     every role in one process
   mallbots orders                  the orders service alone
   mallbots relay --context orders  only the outbox relay of orders
   mallbots robots --count 4        four shopper bots
 
-Exit codes: 0 stopped by a signal, 1 could not run.")]
+Exit codes: 0 stopped by a signal, 1 could not run."
+)]
 struct Cli {
     #[command(subcommand)]
     role: Role,

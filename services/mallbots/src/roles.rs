@@ -119,7 +119,9 @@ async fn relay(context: &str) -> anyhow::Result<()> {
         "notifications" => relay_of!(notifications::Notifications),
         "search" => relay_of!(search::Search),
         "orchestrator" => relay_of!(orchestrator::Orchestrator::new(Vec::new())),
-        other => anyhow::bail!("there is no context `{other}`: stores, orders, payments, depot, notifications, search, orchestrator"),
+        other => anyhow::bail!(
+            "there is no context `{other}`: stores, orders, payments, depot, notifications, search, orchestrator"
+        ),
     }
     tokio::task::spawn_blocking(|| telemetry.shutdown()).await?;
     Ok(())

@@ -57,7 +57,8 @@ async fn open(url: &str) -> Result<tokio_postgres::Client, tokio_postgres::Error
 }
 
 async fn create_database(url: &str) -> Done {
-    let (server, name) = url.rsplit_once('/').ok_or_else(|| Failure::Usage("a database URL without a database".into()))?;
+    let (server, name) =
+        url.rsplit_once('/').ok_or_else(|| Failure::Usage("a database URL without a database".into()))?;
     let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !plain {
         return Err(Failure::Usage(format!("database name `{name}` is not valid: use letters, digits and _")));

@@ -18,7 +18,9 @@ use std::process::ExitCode;
 /// Servers are named by MALLBOTS_KAFKA, MALLBOTS_POSTGRES, MALLBOTS_REGISTRY, MALLBOTS_ORCHESTRATOR_URL,
 /// MALLBOTS_ACQUIRER_URL and MALLBOTS_JAEGER.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   mallctl topics apply                            create what infra/kafka/topics.yaml names
   mallctl sagas list --state stuck                what waits for a person
@@ -27,7 +29,8 @@ Examples:
   mallctl parked list                             records that could not be processed
   mallctl verify                                  do databases, topics and the acquirer's ledger agree?
 
-Exit codes: 0 ok, 1 a check failed, 2 wrong usage, 3 a server cannot be reached, 4 refused.")]
+Exit codes: 0 ok, 1 a check failed, 2 wrong usage, 3 a server cannot be reached, 4 refused."
+)]
 struct Cli {
     /// How results are printed
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]

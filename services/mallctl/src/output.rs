@@ -73,7 +73,12 @@ pub fn print(format: Format, headers: &[&str], rows: &[Vec<String>]) {
         }
         Format::Json => {
             let object = |row: &Vec<String>| -> Value {
-                headers.iter().zip(row).map(|(h, v)| ((*h).to_owned(), json!(v))).collect::<serde_json::Map<_, _>>().into()
+                headers
+                    .iter()
+                    .zip(row)
+                    .map(|(h, v)| ((*h).to_owned(), json!(v)))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
             };
             println!("{}", Value::Array(rows.iter().map(object).collect()));
         }

@@ -75,7 +75,9 @@ pub fn duration_ms(text: &str) -> Result<i64, String> {
 async fn client() -> Result<OrchestratorClient<Channel>, Failure> {
     let url = service_kit::env_or("MALLBOTS_ORCHESTRATOR_URL", "http://127.0.0.1:7107");
     let connected = OrchestratorClient::connect(url.clone()).await;
-    connected.map_err(|_| Failure::Unreachable(format!("the orchestrator does not answer at {url} (MALLBOTS_ORCHESTRATOR_URL)")))
+    connected.map_err(|_| {
+        Failure::Unreachable(format!("the orchestrator does not answer at {url} (MALLBOTS_ORCHESTRATOR_URL)"))
+    })
 }
 
 pub async fn run(command: Command, format: Format) -> Done {
@@ -153,19 +155,23 @@ fn show(format: Format, timeline: &wire::SagaTimeline) {
         let cause = if saga.code.is_empty() { String::new() } else { format!(", {}: {}", saga.code, saga.reason) };
         println!("{} {} of {}: {}{cause}\n", saga.saga_type, saga.saga_id, saga.business_key, saga.state);
     }
-    let rows: Vec<_> = timeline.entries.iter().map(|entry| {
-        let attempt = if entry.attempt == 0 { String::new() } else { format!("{}/{}", entry.round, entry.attempt) };
-        vec![
-            output::seconds(entry.at_ms - saga.started_at_ms),
-            entry.kind.clone(),
-            entry.step.clone(),
-            entry.direction.clone(),
-            attempt,
-            entry.message.clone(),
-            entry.who.clone(),
-            entry.reason.clone(),
-        ]
-    }).collect();
+    let rows: Vec<_> = timeline
+        .entries
+        .iter()
+        .map(|entry| {
+            let attempt = if entry.attempt == 0 { String::new() } else { format!("{}/{}", entry.round, entry.attempt) };
+            vec![
+                output::seconds(entry.at_ms - saga.started_at_ms),
+                entry.kind.clone(),
+                entry.step.clone(),
+                entry.direction.clone(),
+                attempt,
+                entry.message.clone(),
+                entry.who.clone(),
+                entry.reason.clone(),
+            ]
+        })
+        .collect();
     output::print(format, &["at_s", "what", "step", "direction", "round/attempt", "message", "who", "why"], &rows);
 }
 

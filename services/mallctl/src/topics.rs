@@ -82,18 +82,25 @@ pub async fn run(command: Command, format: Format) -> Done {
 }
 
 async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, replication: Option<i32>) -> Done {
-    let brokers = admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let brokers =
+        admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
     let replication = replication.unwrap_or(if brokers.brokers().len() < 3 { 1 } else { 3 });
     let settings: Vec<_> = declared.topics.iter().map(Topic::settings).collect();
-    let topics: Vec<_> = declared.topics.iter().zip(&settings).map(|(topic, settings)| {
-        let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication));
-        for (name, value) in settings {
-            new = new.set(name, value);
-        }
-        if replication >= 3 { new.set("min.insync.replicas", "2") } else { new }
-    }).collect();
+    let topics: Vec<_> = declared
+        .topics
+        .iter()
+        .zip(&settings)
+        .map(|(topic, settings)| {
+            let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication));
+            for (name, value) in settings {
+                new = new.set(name, value);
+            }
+            if replication >= 3 { new.set("min.insync.replicas", "2") } else { new }
+        })
+        .collect();
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-    let created = admin.create_topics(&topics, &options).await.map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let created =
+        admin.create_topics(&topics, &options).await.map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
     for result in created {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -106,7 +113,8 @@ async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, r
 /// A topic is of use once each of its partitions has a leader.
 async fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, declared: &Declared) -> Done {
     for _ in 0..200 {
-        let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+        let metadata =
+            admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
         let led = |t: &Topic| {
             let found = metadata.topics().iter().find(|m| m.name() == t.name);
             found.is_some_and(|m| !m.partitions().is_empty() && m.partitions().iter().all(|p| p.leader() >= 0))
@@ -120,7 +128,8 @@ async fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, declared: &
 }
 
 async fn verify(admin: &AdminClient<DefaultClientContext>, declared: &Declared, format: Format) -> Done {
-    let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let metadata =
+        admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
     let resources: Vec<_> = declared.topics.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
     let configs = admin
         .describe_configs(&resources, &AdminOptions::new().request_timeout(Some(TIMEOUT)))

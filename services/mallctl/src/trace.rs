@@ -22,7 +22,8 @@ struct Span {
 }
 
 pub async fn run(command: Command, format: Format) -> Done {
-    let jaeger = service_kit::env_required("MALLBOTS_JAEGER", "the base URL of Jaeger's query API").map_err(output::usage)?;
+    let jaeger =
+        service_kit::env_required("MALLBOTS_JAEGER", "the base URL of Jaeger's query API").map_err(output::usage)?;
     let http = reqwest::Client::new();
     let services: Value = get(&http, format!("{jaeger}/api/services")).await?;
     let tags = serde_json::json!({ "order.id": command.order_id }).to_string();
@@ -55,7 +56,15 @@ async fn get(http: &reqwest::Client, url: String) -> Result<Value, Failure> {
 }
 
 fn encode(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }
 
 fn spans(trace: &Value) -> Vec<Span> {
@@ -73,7 +82,9 @@ fn spans(trace: &Value) -> Vec<Span> {
 fn span(span: &Value, processes: &HashMap<&str, &str>) -> Span {
     let tag = |name: &str| {
         let tags = span["tags"].as_array()?;
-        tags.iter().find(|t| t["key"] == name).map(|t| t["value"].as_str().map_or_else(|| t["value"].to_string(), str::to_owned))
+        tags.iter()
+            .find(|t| t["key"] == name)
+            .map(|t| t["value"].as_str().map_or_else(|| t["value"].to_string(), str::to_owned))
     };
     let mut marks = Vec::new();
     if tag("saga.direction").as_deref() == Some("undo") {

@@ -4,7 +4,10 @@ mod facts;
 mod rules;
 
 use crate::output::{self, Done, Failure, Format};
-use std::{path::PathBuf, time::{Duration, Instant}};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 #[derive(clap::Args)]
 pub struct Command {
@@ -33,11 +36,14 @@ pub async fn run(command: Command, format: Format) -> Done {
     }
     let facts = facts::load(command.client_log.as_deref()).await?;
     let verdicts = rules::all(&facts);
-    let rows: Vec<_> = verdicts.iter().map(|v| {
-        let verdict = if v.broken.is_empty() { "ok".to_owned() } else { format!("BROKEN {}", v.broken.len()) };
-        let ids: Vec<_> = v.broken.iter().take(SHOWN).cloned().collect();
-        vec![v.name.to_owned(), v.checked.clone(), verdict, ids.join("; ")]
-    }).collect();
+    let rows: Vec<_> = verdicts
+        .iter()
+        .map(|v| {
+            let verdict = if v.broken.is_empty() { "ok".to_owned() } else { format!("BROKEN {}", v.broken.len()) };
+            let ids: Vec<_> = v.broken.iter().take(SHOWN).cloned().collect();
+            vec![v.name.to_owned(), v.checked.clone(), verdict, ids.join("; ")]
+        })
+        .collect();
     output::print(format, &["invariant", "checked", "verdict", "offending"], &rows);
     let broken = verdicts.iter().filter(|v| !v.broken.is_empty()).count();
     if broken == 0 { Ok(()) } else { Err(Failure::Check(format!("{broken} invariants are broken"))) }

@@ -153,7 +153,8 @@ mod tests {
         for cause in Cause::ALL {
             assert_eq!(Notification::id(order(), cause), Notification::id(order(), cause));
             assert_ne!(Notification::id(order(), cause), Notification::id(other, cause));
-            let twins = Cause::ALL.iter().filter(|c| Notification::id(order(), **c) == Notification::id(order(), cause));
+            let twins =
+                Cause::ALL.iter().filter(|c| Notification::id(order(), **c) == Notification::id(order(), cause));
             assert_eq!(twins.count(), 1);
         }
     }

@@ -41,7 +41,13 @@ impl Aggregate for Notification {
 }
 
 pub fn routes() -> Router<Notifications> {
-    Router::new().event(contact_given).event(ready).event(cancelled).event(rejected).event(refunded).wake::<Notification>(again)
+    Router::new()
+        .event(contact_given)
+        .event(ready)
+        .event(cancelled)
+        .event(rejected)
+        .event(refunded)
+        .wake::<Notification>(again)
 }
 
 fn contact_given(_: &Notifications, unit: &mut Unit, _: &Envelope, event: &wire::CustomerContactGiven) -> Fold<()> {

@@ -37,7 +37,8 @@ impl<S: ports::Store> orders_server::Orders for Api<S> {
         let call = keyed(grpc::call(&request, "PutItem"), &input.idempotency_key, input)?;
         let (basket, product) = (basket_id(&input.basket_id)?, product_id(&input.product_id)?);
         let quantity = Quantity::try_from(input.quantity).map_err(|e| invalid("quantity", e.to_string()))?;
-        let put = self.shell.call(call, move |orders, unit| handlers::put_item(orders, unit, basket, product, quantity));
+        let put =
+            self.shell.call(call, move |orders, unit| handlers::put_item(orders, unit, basket, product, quantity));
         basket_answer(put.await)
     }
 
@@ -87,14 +88,18 @@ impl<S: ports::Store> orders_server::Orders for Api<S> {
         let query = ports::Query { status: order_status(&input.status)?, ..page(input.page)? };
         let found = self.shell.list::<Order>(&query).await.map_err(wire::status)?;
         let next_page_token = next_token(&query, &found);
-        Ok(Response::new(pb::ListOrdersResponse { orders: found.into_iter().map(wire::order).collect(), next_page_token }))
+        Ok(Response::new(pb::ListOrdersResponse {
+            orders: found.into_iter().map(wire::order).collect(),
+            next_page_token,
+        }))
     }
 
     async fn cancel_order(&self, request: Request<pb::CancelOrderRequest>) -> Answer<pb::CancelOrderResponse> {
         let (call, input) = (grpc::call(&request, "CancelOrder"), request.get_ref());
         let id = order_id(&input.order_id)?;
         let (reason, by) = (text("reason", &input.reason)?, text("by", &input.by)?);
-        let asked = self.shell.call(call.order(id), move |_, unit| handlers::cancel_order(unit, id, &reason, &by)).await;
+        let asked =
+            self.shell.call(call.order(id), move |_, unit| handlers::cancel_order(unit, id, &reason, &by)).await;
         asked.map(|()| Response::new(pb::CancelOrderResponse {})).map_err(wire::status)
     }
 

@@ -26,7 +26,8 @@ impl Config {
     fn from_vars(var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let Some(text) = var(BASKET_IDLE) else { return Ok(Self::default()) };
         let seconds = text.trim().parse().ok().filter(|s| (1..=31_536_000).contains(s));
-        let basket_idle_s = seconds.ok_or_else(|| anyhow::anyhow!("{BASKET_IDLE} is `{text}`; give seconds, at least 1"))?;
+        let basket_idle_s =
+            seconds.ok_or_else(|| anyhow::anyhow!("{BASKET_IDLE} is `{text}`; give seconds, at least 1"))?;
         Ok(Self { basket_idle_s })
     }
 

@@ -61,7 +61,8 @@ impl<S: ports::Store> Api<S> {
         let status = wanted.filter.status.map(|s| s.as_str().to_owned());
         let mut found = Found { orders: Vec::new(), next: wanted.before };
         for _ in 0..MAX_SCANNED / PAGE {
-            let query = ports::Query { status: status.clone(), before: found.next, limit: PAGE, ..ports::Query::default() };
+            let query =
+                ports::Query { status: status.clone(), before: found.next, limit: PAGE, ..ports::Query::default() };
             let page = self.shell.list::<OrderView>(&query).await?;
             let last = page.len() < PAGE;
             for (id, view) in page {

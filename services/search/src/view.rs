@@ -1,11 +1,7 @@
 //! An order as people look for it. Each part follows one stream, so topics may be read in any order and at any time
 //! again; the last record of a stream wins.
 
-use schemas::{
-    ids::StoreId,
-    lines::OrderLine,
-    money::Money,
-};
+use schemas::{ids::StoreId, lines::OrderLine, money::Money};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use uuid::Uuid;

@@ -60,7 +60,13 @@ pub fn change_store(unit: &mut Unit, id: StoreId, change: &StoreChange) -> Fold<
     Ok((id, store))
 }
 
-pub fn add_product(unit: &mut Unit, store_id: StoreId, name: &Text, price: Money, volume_ml: i32) -> Fold<Found<Product>> {
+pub fn add_product(
+    unit: &mut Unit,
+    store_id: StoreId,
+    name: &Text,
+    price: Money,
+    volume_ml: i32,
+) -> Fold<Found<Product>> {
     let id = unit.new_id();
     let store = find_store(unit, store_id)?.offer(id.into())?;
     let product = Product::add(store_id, name.clone(), price, volume_ml);

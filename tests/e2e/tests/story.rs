@@ -27,8 +27,10 @@ async fn day(platform: &Platform, seed: u64, orders: usize) -> Result<Vec<Told>>
 
 /// Asks Jaeger until the trace with this tag has been exported.
 async fn trace(service: &str, order: &str, complete: impl Fn(&str) -> bool) -> Result<String> {
-    let jaeger = std::env::var("MALLBOTS_JAEGER").context("MALLBOTS_JAEGER is not set: run the tests by `make test`")?;
-    let url = format!("{jaeger}/api/traces?service={service}&limit=20&lookback=1h&tags=%7B%22order.id%22%3A%22{order}%22%7D");
+    let jaeger =
+        std::env::var("MALLBOTS_JAEGER").context("MALLBOTS_JAEGER is not set: run the tests by `make test`")?;
+    let url =
+        format!("{jaeger}/api/traces?service={service}&limit=20&lookback=1h&tags=%7B%22order.id%22%3A%22{order}%22%7D");
     for _ in 0..300 {
         let text = reqwest::get(&url).await?.text().await?;
         if complete(&text) {

@@ -199,7 +199,9 @@ impl Visit<'_> {
                     return Ok(serde_json::from_str(&text).unwrap_or_default());
                 }
                 // The catalogue reaches orders by a topic: a new product may be a moment late.
-                Ok(answer) if answer.status().is_server_error() || answer.status() == 404 && path.contains("/items/") => {
+                Ok(answer)
+                    if answer.status().is_server_error() || answer.status() == 404 && path.contains("/items/") =>
+                {
                     format!("{} {}", answer.status(), answer.text().await.unwrap_or_default())
                 }
                 Ok(answer) => bail!("{path}: {} {}", answer.status(), answer.text().await.unwrap_or_default()),

@@ -54,7 +54,8 @@ impl Mall {
 
 async fn participating(client: &mut StoresClient<Channel>, number: usize) -> Result<String> {
     let location = Some(Location { level: (number % 3) as i32, x: 10 * number as i32, y: 5 });
-    let request = CreateStoreRequest { name: format!("Store {number}"), location, idempotency_key: format!("store-{number}") };
+    let request =
+        CreateStoreRequest { name: format!("Store {number}"), location, idempotency_key: format!("store-{number}") };
     let store = client.create_store(request).await?.into_inner().store_id;
     let step = |key: &str| StoreRequest { store_id: store.clone(), idempotency_key: format!("{key}-{number}") };
     client.request_participation(step("request")).await?;

@@ -77,8 +77,11 @@ impl Platform {
     }
 
     async fn prepare(&self) -> Result<()> {
-        let (topics, schemas, databases) =
-            tokio::join!(self.ctl(&["topics", "apply"]), self.ctl(&["schemas", "register"]), self.ctl(&["db", "migrate", "--create"]));
+        let (topics, schemas, databases) = tokio::join!(
+            self.ctl(&["topics", "apply"]),
+            self.ctl(&["schemas", "register"]),
+            self.ctl(&["db", "migrate", "--create"])
+        );
         topics.context("mallctl topics apply")?;
         schemas.context("mallctl schemas register")?;
         databases.context("mallctl db migrate --create")?;
@@ -96,7 +99,8 @@ impl Platform {
 
     /// As [`Platform::ctl`], with the exit code.
     pub async fn ctl_code(&self, arguments: &[&str]) -> Result<(i32, String)> {
-        let output = Command::new(program("mallctl")?).args(arguments).envs(&self.env).stdin(Stdio::null()).output().await?;
+        let output =
+            Command::new(program("mallctl")?).args(arguments).envs(&self.env).stdin(Stdio::null()).output().await?;
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             text.push_str(&String::from_utf8_lossy(&output.stderr));
@@ -157,12 +161,18 @@ impl Platform {
             let address = ("127.0.0.1", self.ports.get(role).copied().unwrap_or_default());
             while tokio::net::TcpStream::connect(address).await.is_err() {
                 let ended = |(_, child): &mut (&String, &mut Child)| matches!(child.try_wait(), Ok(Some(_)));
-                if let Some((role, _)) = self.processes.iter_mut().find_map(|mut entry| ended(&mut entry).then_some(entry)) {
+                if let Some((role, _)) =
+                    self.processes.iter_mut().find_map(|mut entry| ended(&mut entry).then_some(entry))
+                {
                     let log = self.options.folder.join(format!("{role}.log"));
                     bail!("{role} ended:\n{}", tail(&log));
                 }
                 if started.elapsed() > READY_WITHIN {
-                    bail!("{role} does not answer after {} s, see {}", READY_WITHIN.as_secs(), self.options.folder.display());
+                    bail!(
+                        "{role} does not answer after {} s, see {}",
+                        READY_WITHIN.as_secs(),
+                        self.options.folder.display()
+                    );
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -114,7 +114,8 @@ impl Member {
         };
         let after = self.positions.iter().filter(|(place, _)| self.last.as_ref().is_none_or(|last| *place > last));
         let before = self.positions.iter().filter(|(place, _)| self.last.as_ref().is_some_and(|last| *place <= last));
-        let (place, record) = after.chain(before).find_map(|(place, at)| Some((place.clone(), next(place, *at)?.clone())))?;
+        let (place, record) =
+            after.chain(before).find_map(|(place, at)| Some((place.clone(), next(place, *at)?.clone())))?;
         self.positions.insert(place.clone(), record.offset + 1);
         self.last = Some(place);
         Some(record)

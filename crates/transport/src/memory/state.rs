@@ -124,7 +124,9 @@ impl State {
         }
         let twice = changes.journal.iter().find(|j| self.journal.contains_key(&(j.kind, j.id, j.version)));
         match twice {
-            Some(j) => Err(Error::retry("journal", format!("{} {} has an entry of version {}", j.kind, j.id, j.version))),
+            Some(j) => {
+                Err(Error::retry("journal", format!("{} {} has an entry of version {}", j.kind, j.id, j.version)))
+            }
             None => Ok(()),
         }
     }

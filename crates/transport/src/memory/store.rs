@@ -1,6 +1,10 @@
 //! The store in memory: the same tables and the same locks, without a server.
 
-use super::{SteppedClock, lock, state::{Held, State}, tx::MemoryTx};
+use super::{
+    SteppedClock, lock,
+    state::{Held, State},
+    tx::MemoryTx,
+};
 use crate::{
     error::Error,
     ports::{Backlog, JournalEntry, Lease, Mark, OutboxRow, Parked, ParkedAction, Query, Row, Store},
@@ -117,7 +121,8 @@ impl Store for MemoryStore {
     }
 
     async fn journal(&self, kind: &'static str, id: Uuid) -> Result<Vec<JournalEntry>, Error> {
-        Ok(self.state(|s| s.journal.range((kind, id, i64::MIN)..=(kind, id, i64::MAX)).map(|(_, e)| e.clone()).collect()))
+        Ok(self
+            .state(|s| s.journal.range((kind, id, i64::MIN)..=(kind, id, i64::MAX)).map(|(_, e)| e.clone()).collect()))
     }
 
     async fn lease(&self, owner: Uuid, shards: i16, ttl: Duration) -> Result<Vec<Lease>, Error> {
@@ -135,7 +140,9 @@ impl Store for MemoryStore {
 
     async fn release(&self, owner: Uuid) -> Result<(), Error> {
         let expired = self.clock().now() - 1;
-        self.state(|s| s.leases.values_mut().filter(|held| held.owner == owner).for_each(|held| held.until_ms = expired));
+        self.state(|s| {
+            s.leases.values_mut().filter(|held| held.owner == owner).for_each(|held| held.until_ms = expired)
+        });
         Ok(())
     }
 

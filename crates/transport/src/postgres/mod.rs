@@ -159,13 +159,8 @@ impl Store for PgStore {
         let client = self.client().await?;
         let sql = "SELECT version, at_ms, entries::text FROM journal WHERE kind = $1 AND id = $2 ORDER BY version";
         let found = client.query(sql, &[&kind, &id]).await.map_err(|e| classify("journal", e))?;
-        let entry = |r: &tokio_postgres::Row| JournalEntry {
-            kind,
-            id,
-            version: r.get(0),
-            at_ms: r.get(1),
-            entries: r.get(2),
-        };
+        let entry =
+            |r: &tokio_postgres::Row| JournalEntry { kind, id, version: r.get(0), at_ms: r.get(1), entries: r.get(2) };
         Ok(found.iter().map(entry).collect())
     }
 
@@ -220,7 +215,8 @@ impl Store for PgStore {
             ) lowest
             WHERE action IS NOT NULL OR (gap AND (NOT strict OR seq <= coalesce(last_seq, 0) + 1)) LIMIT $2"#;
         let statement = client.prepare_cached(sql).await.map_err(|e| classify("released", e))?;
-        let found = client.query(&statement, &[&consumer, &(limit as i64)]).await.map_err(|e| classify("released", e))?;
+        let found =
+            client.query(&statement, &[&consumer, &(limit as i64)]).await.map_err(|e| classify("released", e))?;
         found.iter().map(rows::parked).collect()
     }
 
@@ -230,4 +226,3 @@ impl Store for PgStore {
         client.execute(sql, &[]).await.map_err(|e| classify("sweep", e))
     }
 }
-

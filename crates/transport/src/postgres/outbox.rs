@@ -125,7 +125,10 @@ pub(super) async fn rotate(store: &PgStore) -> Result<bool, Error> {
          UPDATE outbox_current SET current = 1 - {current} WHERE current = {current} AND NOT EXISTS (SELECT 1 FROM {other}); COMMIT"
     );
     match client.batch_execute(&truncate).await {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            let now: i16 = client.query_one(sql, &[]).await.map_err(|e| classify("rotate", e))?.get(0);
+            Ok(now != current)
+        }
         Err(error) => {
             client.batch_execute("ROLLBACK").await.map_err(|e| classify("rotate", e))?;
             match classify("rotate", error) {

@@ -3,13 +3,19 @@
 use super::{Sql, classify, outbox, rows};
 use crate::{
     error::Error,
-    ports::{ClaimRows, Changes, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Save, StoredAnswer, Tx, Wanted},
+    ports::{
+        Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Save, StoredAnswer, Tx,
+        Wanted,
+    },
 };
 use deadpool_postgres::Object;
 use futures::future::{try_join, try_join_all};
 use message::Stream;
 use std::{collections::BTreeMap, sync::Arc};
-use tokio_postgres::{Statement, types::{Json, ToSql}};
+use tokio_postgres::{
+    Statement,
+    types::{Json, ToSql},
+};
 
 /// Rolled back when dropped before the commit.
 pub struct PgTx {
@@ -248,8 +254,20 @@ impl PgTx {
                          $8::text[], $9::int[], $10::bigint[], $11::jsonb[], $12::text[], $13::bool[], $14::bigint[]) AS u
                      ON CONFLICT DO NOTHING"#;
         let values: [&(dyn ToSql + Sync); 14] = [
-            &consumer, &names, &sources, &kinds, &ids, &seqs, &strict, &topics, &partitions, &offsets, &records, &reasons,
-            &gaps, &since,
+            &consumer,
+            &names,
+            &sources,
+            &kinds,
+            &ids,
+            &seqs,
+            &strict,
+            &topics,
+            &partitions,
+            &offsets,
+            &records,
+            &reasons,
+            &gaps,
+            &since,
         ];
         self.change("park", sql, &values, None).await
     }

@@ -1,6 +1,8 @@
 //! Consumer groups: who reads what, from where, and what is not lost when a member is.
 
-use super::{DEADLINE, Reader, TOPIC, World, a_key_for_each_partition, all_partitions, append, in_time, numbered, record, value};
+use super::{
+    DEADLINE, Reader, TOPIC, World, a_key_for_each_partition, all_partitions, append, in_time, numbered, record, value,
+};
 use std::collections::BTreeSet;
 use transport::ports::{LogConsumer, Record};
 

@@ -24,13 +24,18 @@ pub async fn what_is_appended_is_read_the_same(world: impl World) {
         assert_eq!(found.key.as_deref(), Some("schlüssel".as_bytes()));
     }
     assert_eq!(reader.records.iter().map(|r| r.value.clone()).collect::<Vec<_>>(), [full.value, None, Some(vec![])]);
-    assert_eq!(reader.records.iter().map(|r| r.headers.clone()).collect::<Vec<_>>(), [headers.clone(), headers, vec![]]);
+    assert_eq!(
+        reader.records.iter().map(|r| r.headers.clone()).collect::<Vec<_>>(),
+        [headers.clone(), headers, vec![]]
+    );
 }
 
 pub async fn records_of_a_key_keep_their_order(world: impl World) {
     let keys = ["a", "b", "c", "d", "e"];
     // Two appends at once, each with all keys in turn: within an append a key's records keep their order.
-    let batch = |from: u32| -> Vec<NewRecord> { (from..from + 100).flat_map(|n| keys.map(|key| record(key, &n.to_string()))).collect() };
+    let batch = |from: u32| -> Vec<NewRecord> {
+        (from..from + 100).flat_map(|n| keys.map(|key| record(key, &n.to_string()))).collect()
+    };
     append(world.log(), batch(0)).await;
     append(world.log(), batch(100)).await;
     let mut reader = Reader::new(world.log(), "group");

@@ -22,7 +22,8 @@ fn place(row: &OutboxRow) -> (i64, i16) {
 
 pub async fn what_is_committed_is_what_the_scan_finds(world: impl World) {
     let store = world.store();
-    let headers = vec![("ce_id".to_owned(), b"1".to_vec()), ("binary".to_owned(), vec![0, 255]), ("none".into(), vec![])];
+    let headers =
+        vec![("ce_id".to_owned(), b"1".to_vec()), ("binary".to_owned(), vec![0, 255]), ("none".into(), vec![])];
     let record = NewRecord { topic: "t".into(), key: "k".into(), headers, value: Some(vec![0, 1, 255]) };
     let shard = 3;
     let full = OutboxRow { shard, record: record.clone(), created_ms: 1_700_000_000_001, ..message("a/b/c@t", 1) };

@@ -21,11 +21,9 @@ fn key() -> IdempotencyKey {
 
 /// Changes of every kind, around one aggregate.
 fn everything(id: Uuid, version: i64) -> Changes {
-    let record =
-        Record { topic: "d".into(), partition: 0, offset: 9, key: None, headers: Vec::new(), value: None };
+    let record = Record { topic: "d".into(), partition: 0, offset: 9, key: None, headers: Vec::new(), value: None };
     let position = Some((stream(), 5));
-    let parked =
-        Parked { id: 0, position, strict: true, record, reason: "test".into(), gap: false, since_ms: 0 };
+    let parked = Parked { id: 0, position, strict: true, record, reason: "test".into(), gap: false, since_ms: 0 };
     Changes {
         saves: vec![save("thing", row(id, version))],
         marks: vec![(stream(), Mark::default(), Mark { last_seq: 3, parked: 1 })],
@@ -144,10 +142,9 @@ pub async fn two_who_wait_for_each_other_do_not_wait_for_ever(world: impl World)
     second.load(ME, &wanted("thing", &[b])).await.unwrap();
     let meet = async {
         // A transaction ends with its block: whoever is refused lets the other one on.
-        tokio::join!(
-            async move { first.load(ME, &wanted("thing", &[b])).await.map(|_| ()) },
-            async move { second.load(ME, &wanted("thing", &[a])).await.map(|_| ()) },
-        )
+        tokio::join!(async move { first.load(ME, &wanted("thing", &[b])).await.map(|_| ()) }, async move {
+            second.load(ME, &wanted("thing", &[a])).await.map(|_| ())
+        },)
     };
     let (one, two) = tokio::time::timeout(SECONDS, meet).await.expect("they wait for ever");
     assert!(one.is_ok() != two.is_ok(), "{one:?}, {two:?}");

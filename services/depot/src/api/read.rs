@@ -24,7 +24,10 @@ const MAX_SORTED: usize = 20_000;
 pub async fn rows<A: Aggregate, S: Store>(shell: &Shell<Depot, S>, ids: &[Uuid]) -> Result<Vec<(A, i64)>, Status> {
     let rows = shell.store().get(A::KIND, ids).await.map_err(|e| Status::unavailable(e.to_string()))?;
     let read = |row: &transport::ports::Row| serde_json::from_str(&row.state).map(|aggregate| (aggregate, row.version));
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(|e| Status::internal(format!("{} cannot be read: {e}", A::KIND)))
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(|e| Status::internal(format!("{} cannot be read: {e}", A::KIND)))
 }
 
 /// Bays by number.
@@ -40,7 +43,10 @@ pub async fn bots<S: Store>(shell: &Shell<Depot, S>, page: &Page) -> Result<pb::
     let mut all = every::<Bot, S>(shell).await?;
     all.sort_by(|(a, x), (b, y)| (&x.name, a).cmp(&(&y.name, b)));
     let (rest, next_page_token) = cut(all, page)?;
-    Ok(pb::ListBotsResponse { bots: rest.into_iter().map(|(id, bot)| convert::bot(id, bot)).collect(), next_page_token })
+    Ok(pb::ListBotsResponse {
+        bots: rest.into_iter().map(|(id, bot)| convert::bot(id, bot)).collect(),
+        next_page_token,
+    })
 }
 
 /// Lists in one phase or all, newest first.

@@ -138,7 +138,8 @@ async fn instructions<S: Store>(shell: &Shell<Depot, S>, bots: &HashSet<BotId>) 
     let rows = shell.store().get("bot", &ids).await.map_err(|e| Status::unavailable(e.to_string()))?;
     let mut busy: Vec<(BotId, Bot)> = Vec::new();
     for row in rows.iter().filter(|row| row.status == "busy") {
-        let bot = serde_json::from_str(&row.state).map_err(|e| Status::internal(format!("a robot cannot be read: {e}")))?;
+        let bot =
+            serde_json::from_str(&row.state).map_err(|e| Status::internal(format!("a robot cannot be read: {e}")))?;
         busy.push((row.id.into(), bot));
     }
     let orders: Vec<Uuid> = busy.iter().filter_map(|(_, bot)| bot.order()).map(Uuid::from).collect();

@@ -8,7 +8,11 @@ use super::{
     place::{DEPOT, distance},
 };
 use message::{EffectKey, Refusal};
-use schemas::{ids::{BotId, StoreId}, lines::LineCount, stores::Location};
+use schemas::{
+    ids::{BotId, StoreId},
+    lines::LineCount,
+    stores::Location,
+};
 
 /// A list gets a bay; with it comes the command that waited for one, if any.
 pub fn reserve(list: ShoppingList, bay: Bay) -> Result<(ShoppingList, Bay, Option<EffectKey>), Refusal> {

@@ -64,27 +64,55 @@ impl World {
         let own_bot = list.bot().map(|id| (id, self.bots[&id].clone()));
         let own_bay = list.held_bay().map(|n| self.bays[&n].clone());
         match draw.below(30) {
-            0 => if let Ok((list, bay, _)) = reserve(list, any_bay) { self.keep(list, None, Some(bay)) },
-            1 => if let Ok(list) = list.start() { self.keep(list, None, None) },
-            2 => if let Ok((list, bot)) = send(list, any_bot, bot) { self.keep(list, Some((any_bot, bot)), None) },
+            0 => {
+                if let Ok((list, bay, _)) = reserve(list, any_bay) {
+                    self.keep(list, None, Some(bay))
+                }
+            }
+            1 => {
+                if let Ok(list) = list.start() {
+                    self.keep(list, None, None)
+                }
+            }
+            2 => {
+                if let Ok((list, bot)) = send(list, any_bot, bot) {
+                    self.keep(list, Some((any_bot, bot)), None)
+                }
+            }
             3 => self.visit(list, own_bot, draw),
-            4 => if let (Some((id, bot)), Some(bay)) = (own_bot, own_bay)
-                && let Ok((list, bot, bay)) = deliver(list, bot, bay) { self.keep(list, Some((id, bot)), Some(bay)) },
-            5 if draw.below(3) == 0 => if let Ok((freed, _)) = cancel(list, own_bot.as_ref().map(|b| b.1.clone()), own_bay) {
-                let bot = own_bot.and_then(|(id, _)| freed.bot.map(|b| (id, b)));
-                self.keep(freed.list, bot, freed.bay);
-            },
-            6 => if let Some((id, bot)) = own_bot
-                && let Ok((freed, _)) = come_back(list, bot, own_bay) {
-                self.keep(freed.list, freed.bot.map(|b| (id, b)), freed.bay);
-            },
-            7 => if let Ok(list) = list.check(&[]) && let Ok(freed) = release(list, own_bay) {
-                self.keep(freed.list, None, freed.bay);
-            },
+            4 => {
+                if let (Some((id, bot)), Some(bay)) = (own_bot, own_bay)
+                    && let Ok((list, bot, bay)) = deliver(list, bot, bay)
+                {
+                    self.keep(list, Some((id, bot)), Some(bay))
+                }
+            }
+            5 if draw.below(3) == 0 => {
+                if let Ok((freed, _)) = cancel(list, own_bot.as_ref().map(|b| b.1.clone()), own_bay) {
+                    let bot = own_bot.and_then(|(id, _)| freed.bot.map(|b| (id, b)));
+                    self.keep(freed.list, bot, freed.bay);
+                }
+            }
+            6 => {
+                if let Some((id, bot)) = own_bot
+                    && let Ok((freed, _)) = come_back(list, bot, own_bay)
+                {
+                    self.keep(freed.list, freed.bot.map(|b| (id, b)), freed.bay);
+                }
+            }
+            7 => {
+                if let Ok(list) = list.check(&[])
+                    && let Ok(freed) = release(list, own_bay)
+                {
+                    self.keep(freed.list, None, freed.bay);
+                }
+            }
             8 if draw.below(6) == 0 => self.silent(any_bot),
             5 | 8 => {}
             10..=24 => self.visit(list, own_bot, draw),
-            _ => { self.bots.insert(any_bot, Bot::register(Some(bot), "again".into(), DEPOT)); },
+            _ => {
+                self.bots.insert(any_bot, Bot::register(Some(bot), "again".into(), DEPOT));
+            }
         }
     }
 

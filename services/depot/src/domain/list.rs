@@ -65,16 +65,26 @@ pub struct ShoppingList {
 #[serde(tag = "at", rename_all = "snake_case")]
 pub enum ListState {
     /// `plan` is answered when a bay is found, or refused at `until_ms`; `look_ms` is when to look again.
-    WaitingBay { plan: EffectKey, until_ms: i64, look_ms: i64 },
+    WaitingBay {
+        plan: EffectKey,
+        until_ms: i64,
+        look_ms: i64,
+    },
     Planned,
     WaitingBot,
-    Assigned { bot: BotId },
-    Collecting { bot: BotId },
+    Assigned {
+        bot: BotId,
+    },
+    Collecting {
+        bot: BotId,
+    },
     Delivered,
     Checked,
     Cancelled,
     WaitingReturn,
-    Returning { bot: BotId },
+    Returning {
+        bot: BotId,
+    },
     Returned,
 }
 
@@ -88,6 +98,14 @@ pub struct HandedOver {
 pub struct CustomerReturn {
     pub return_id: ReturnId,
     pub stops: Vec<Stop>,
+}
+
+/// What a return job had when it was called off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalledOff {
+    pub bot: Option<BotId>,
+    /// Commands that waited for the goods to be back.
+    pub due: Vec<EffectKey>,
 }
 
 /// What cancelling a list takes.
@@ -261,9 +279,7 @@ impl ShoppingList {
     /// No bay is free: wait for one.
     pub fn wait_for_bay(self, plan: EffectKey, until_ms: i64, look_ms: i64) -> Result<Self, Refusal> {
         match self.state {
-            ListState::Planned if self.bay.is_none() => {
-                Ok(self.to(ListState::WaitingBay { plan, until_ms, look_ms }))
-            }
+            ListState::Planned if self.bay.is_none() => Ok(self.to(ListState::WaitingBay { plan, until_ms, look_ms })),
             _ => Err(self.refuse(WAITING_BAY)),
         }
     }
@@ -417,9 +433,8 @@ impl ShoppingList {
         }
     }
 
-    /// Drops the return job of that return, unless there is none or it is done. Answers the robot that had it and the
-    /// commands that waited for it.
-    pub fn keep_goods(mut self, return_id: ReturnId) -> (Self, Option<(Option<BotId>, Vec<EffectKey>)>) {
+    /// Drops the return job of that return, unless there is none or it is done.
+    pub fn keep_goods(mut self, return_id: ReturnId) -> (Self, Option<CalledOff>) {
         let bot = match self.state {
             ListState::WaitingReturn => None,
             ListState::Returning { bot } => Some(bot),
@@ -430,7 +445,7 @@ impl ShoppingList {
         }
         let due = std::mem::take(&mut self.answers_due);
         self.returns = None;
-        (self.to(ListState::Checked), Some((bot, due)))
+        (self.to(ListState::Checked), Some(CalledOff { bot, due }))
     }
 
     /// Its robot is lost: another one starts again (what the robot had is recorded, and gone with it), or fetches what was

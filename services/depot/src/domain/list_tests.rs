@@ -58,8 +58,17 @@ fn every_state() -> Vec<ShoppingList> {
 }
 
 const STATES: [&str; 11] = [
-    "waiting_bay", "planned", "waiting_bot", "assigned", "collecting", "delivered", "checked", "cancelled",
-    "waiting_return", "returning", "returned",
+    "waiting_bay",
+    "planned",
+    "waiting_bot",
+    "assigned",
+    "collecting",
+    "delivered",
+    "checked",
+    "cancelled",
+    "waiting_return",
+    "returning",
+    "returned",
 ];
 
 type Event = (&'static str, fn(ShoppingList) -> Result<ShoppingList, Refusal>);
@@ -145,7 +154,18 @@ fn a_refused_transition_names_both_states() {
 
 #[test]
 fn without_items_a_cancelled_list_needs_no_robot() {
-    let nothing = |list: ShoppingList| ShoppingList { stops: list.stops.iter().cloned().map(|mut s| { s.forget(); s }).collect(), ..list };
+    let nothing = |list: ShoppingList| ShoppingList {
+        stops: list
+            .stops
+            .iter()
+            .cloned()
+            .map(|mut s| {
+                s.forget();
+                s
+            })
+            .collect(),
+        ..list
+    };
     for (list, sample) in [
         (assigned(), "assigned_empty"),
         (collecting(), "collecting_empty"),
@@ -209,7 +229,7 @@ fn a_customers_goods_go_back_and_may_be_kept_while_they_are_on_the_way() {
     assert_eq!((waiting.status(), waiting.to_visit().len()), (WAITING_RETURN, 1));
     let under_way = waiting.clone().assign(bot(3)).unwrap();
     let (kept, dropped) = under_way.clone().keep_goods(return_id());
-    assert_eq!((kept.status(), dropped), ("checked", Some((Some(bot(3)), vec![effect()]))));
+    assert_eq!((kept.status(), dropped), ("checked", Some(CalledOff { bot: Some(bot(3)), due: vec![effect()] })));
     let other = ReturnId::from(Uuid::from_u128(78));
     assert_eq!(under_way.clone().keep_goods(other), (under_way.clone(), None));
     let (returned, due) = under_way.come_back().unwrap();

@@ -90,6 +90,12 @@ mod tests {
         let up = Location { level: 1, x: 0, y: 0 };
         assert_eq!(distance(DEPOT, up), 50);
         assert_eq!(distance(Location { level: 0, x: -3, y: 4 }, DEPOT), 7);
-        assert_eq!(distance(Location { level: i32::MIN, x: i32::MIN, y: i32::MIN }, Location { level: i32::MAX, x: i32::MAX, y: i32::MAX }), 52 * u64::from(u32::MAX));
+        assert_eq!(
+            distance(
+                Location { level: i32::MIN, x: i32::MIN, y: i32::MIN },
+                Location { level: i32::MAX, x: i32::MAX, y: i32::MAX }
+            ),
+            52 * u64::from(u32::MAX)
+        );
     }
 }

@@ -54,7 +54,8 @@ pub fn unknown_item(product: impl Display) -> Refusal {
 }
 
 pub fn wrong_count(product: impl Display, expected: u32, counted: u32) -> Refusal {
-    let message = format!("of product {product} {counted} are accounted for, at most or exactly {expected} are expected");
+    let message =
+        format!("of product {product} {counted} are accounted for, at most or exactly {expected} are expected");
     Refusal::new("depot.wrong_count", message)
 }
 

@@ -1,6 +1,9 @@
 //! Values that the domain's tests share.
 
-use super::{list::ShoppingList, place::{DEPOT, StorePlace}};
+use super::{
+    list::ShoppingList,
+    place::{DEPOT, StorePlace},
+};
 use schemas::{
     ids::{OrderId, ProductId, StoreId},
     lines::{LineCount, OrderLine},
@@ -43,7 +46,8 @@ pub fn line(store_no: u128, product_no: u128, n: i32) -> OrderLine {
 }
 
 pub fn places(at: &[(u128, i32)]) -> HashMap<StoreId, StorePlace> {
-    let place = |x| StorePlace { name: format!("at {x}"), location: Location { x, ..DEPOT }, version: 1, closed: false };
+    let place =
+        |x| StorePlace { name: format!("at {x}"), location: Location { x, ..DEPOT }, version: 1, closed: false };
     at.iter().map(|(n, x)| (store(*n), place(*x))).collect()
 }
 

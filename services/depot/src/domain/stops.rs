@@ -72,7 +72,8 @@ impl Stop {
         if let Some(item) = self.items.iter_mut().find(|i| i.product == line.product_id) {
             let both = u32::from(item.wanted.get()) + u32::from(line.quantity.get());
             let most = u32::from(Quantity::MAX.get());
-            item.wanted = item.wanted.checked_add(line.quantity).map_err(|_| refusals::wrong_count(item.product, most, both))?;
+            item.wanted =
+                item.wanted.checked_add(line.quantity).map_err(|_| refusals::wrong_count(item.product, most, both))?;
             return Ok(());
         }
         self.items.push(Item { product: line.product_id, name: line.name.clone(), wanted: line.quantity, picked: 0 });
@@ -82,7 +83,9 @@ impl Stop {
     /// The robot was here: every wanted piece is either picked or missing.
     pub fn visit(&mut self, picked: &[LineCount], missing: &[LineCount]) -> Result<(), Refusal> {
         let (picked, missing) = (tally(picked), tally(missing));
-        if let Some(stranger) = picked.keys().chain(missing.keys()).find(|p| !self.items.iter().any(|i| i.product == **p)) {
+        if let Some(stranger) =
+            picked.keys().chain(missing.keys()).find(|p| !self.items.iter().any(|i| i.product == **p))
+        {
             return Err(refusals::unknown_item(stranger));
         }
         for item in &mut self.items {

@@ -34,10 +34,10 @@ const LIST_TO_RETURN: Claim = Claim { status: WAITING_RETURN, min_rank: 1 };
 pub type Waiting = Option<(Uuid, ShoppingList)>;
 
 pub fn next_job(unit: &mut Unit) -> Fold<Waiting> {
-    let to_return = unit.claim(LIST_TO_RETURN, |lists| floor::oldest(lists));
+    let to_return = unit.claim(LIST_TO_RETURN, floor::oldest);
     match to_return {
         Ok(Some(job)) => Ok(Some(job)),
-        Ok(None) => unit.claim(LIST_FOR_BOT, |lists| floor::oldest(lists)),
+        Ok(None) => unit.claim(LIST_FOR_BOT, floor::oldest),
         Err(stop) => {
             // Both are asked for at once.
             let _ = unit.claim::<ShoppingList>(LIST_FOR_BOT, |_| None);
@@ -53,7 +53,7 @@ pub fn idle_bot(unit: &mut Unit, to: Location) -> Fold<Option<(Uuid, Bot)>> {
 
 /// The smallest free bay of at least that volume, which must be one that [`crate::domain::BaySummary::fitting`] gave.
 pub fn free_bay(unit: &mut Unit, volume_ml: i32) -> Fold<Option<(Uuid, Bay)>> {
-    unit.claim(Claim { status: bay::FREE, min_rank: i64::from(volume_ml) }, |bays| floor::smallest(bays))
+    unit.claim(Claim { status: bay::FREE, min_rank: i64::from(volume_ml) }, floor::smallest)
 }
 
 /// Sends an idle robot for a waiting list.

@@ -3,7 +3,7 @@
 use super::{commands::put_freed_bot, matching, put_list};
 use crate::{
     Depot, Hint,
-    domain::{Bot, ShoppingList, place::DEPOT, refusals},
+    domain::{Bot, ShoppingList, list::CalledOff, place::DEPOT, refusals},
 };
 use message::SagaRef;
 use schemas::depot::{CancelReturn, ItemsReturnDone, ReturnCancelDone, ReturnItems, ShoppingReturning};
@@ -42,7 +42,7 @@ pub fn cancel_return(
     let done = Ok(Answer::Now(ReturnCancelDone {}));
     let Some(list) = unit.get::<ShoppingList>(command.order_id.into())? else { return done };
     let (list, dropped) = list.keep_goods(command.return_id);
-    let Some((bot_id, due)) = dropped else { return done };
+    let Some(CalledOff { bot: bot_id, due }) = dropped else { return done };
     let bot = bot_id.map_or(Ok(None), |id| unit.get::<Bot>(id.into()))?;
     put_list(unit, list);
     for effect in due {

@@ -128,9 +128,10 @@ async fn a_list_and_a_robot_that_miss_each_other_in_one_batch_are_brought_togeth
     let all = both_stops(1).into_iter().chain([delivered(1)]).zip(1..).map(|(what, no)| raw(1, epoch, no, what));
     let request = Request::new(pb::ReportRequest { reports: all.collect() });
     let reported = tokio::spawn(async move { api.report(request).await.unwrap().into_inner().instructions });
-    while hall.shell.topics().is_empty() {}
-    tokio::task::yield_now().await;
-    tokio::task::yield_now().await;
+    // The report's call is in the queue once its task has run.
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(hall.shell.run_once().await, 2, "both in one batch");
     assert_eq!(reported.await.unwrap().pop().unwrap().assignment, None);
     assert_eq!((hall.status(2).await, hall.bot(1).await.status()), ("waiting_bot", "idle"));
@@ -143,25 +144,19 @@ async fn a_list_and_a_robot_that_miss_each_other_in_one_batch_are_brought_togeth
 
 #[tokio::test]
 async fn the_heartbeat_of_an_idle_robot_finds_a_list_when_hints_got_lost() {
-    let mut hall = Hall::with_bays(1).await;
-    hall.send(1, DO, 1, plan(1, 30)).await;
-    hall.send(1, DO, 1, start(1)).await;
-    // A robot that another process has just made idle.
-    let lists = hall.list(1).await;
-    assert_eq!(lists.status(), "waiting_bot");
-    hall.online(1).await;
-    assert_eq!(hall.status(1).await, "assigned");
-    let mut second = at("checked").await;
-    second.api().add_bay(Request::new(pb::AddBayRequest { number: 2, volume_ml: 100 })).await.unwrap();
-    second.shell.call(Call::new("idle-elsewhere"), |_, unit| {
+    let mut hall = at("checked").await;
+    hall.api().add_bay(Request::new(pb::AddBayRequest { number: 2, volume_ml: 100 })).await.unwrap();
+    // A list that another process lets wait, while the robot is idle here.
+    let elsewhere = |_: &Depot, unit: &mut transport::Unit| {
         let list = ShoppingList::plan(order(5), &plan(5, 30).lines, 30, &HashMap::new(), 1)?;
         let (list, bay, _) = crate::domain::floor::reserve(list, unit.get::<Bay>(Bay::id(2))?.unwrap())?;
         unit.get::<ShoppingList>(order(5).into())?;
         unit.put(Bay::id(2), bay);
         unit.put(order(5).into(), list.start()?);
         Ok(())
-    }).await.unwrap();
-    let told = second.report(1, vec![heartbeat()]).await;
+    };
+    hall.shell.call(Call::new("elsewhere"), elsewhere).await.unwrap();
+    let told = hall.report(1, vec![heartbeat()]).await;
     assert_eq!(told.assignment.unwrap().order_id, order(5).to_string());
 }
 

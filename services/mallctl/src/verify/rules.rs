@@ -1,6 +1,9 @@
 //! The invariants of ARCHITECTURE.md as functions of the facts: each names what it checked and what is broken.
 
-use super::{Verdict, facts::{Facts, Row}};
+use super::{
+    Verdict,
+    facts::{Facts, Row},
+};
 use saga::HistoryEntry;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +14,15 @@ pub fn all(facts: &Facts) -> Vec<Verdict> {
     verdicts.extend(facts.ledger.as_ref().map(|ledger| ledgers(facts, ledger)));
     verdicts.extend([ends(facts)]);
     verdicts.extend(facts.told.as_ref().map(|told| clients(facts, told)));
-    verdicts.extend([stuck(facts), streams(facts), outboxes(facts), effects(facts), histories(facts), bookings(facts), bars(facts)]);
+    verdicts.extend([
+        stuck(facts),
+        streams(facts),
+        outboxes(facts),
+        effects(facts),
+        histories(facts),
+        bookings(facts),
+        bars(facts),
+    ]);
     verdicts
 }
 
@@ -38,7 +49,8 @@ fn money(facts: &Facts) -> Verdict {
     let (mut broken, mut total) = (Vec::new(), 0);
     let judged = rows(facts, "order").iter().filter(|o| !open.contains(&o.id.to_string()));
     for order in judged {
-        let owed = if matches!(order.status.as_str(), "completed" | "returning") { amount(&order.state["total"]) } else { 0 };
+        let owed =
+            if matches!(order.status.as_str(), "completed" | "returning") { amount(&order.state["total"]) } else { 0 };
         let held = payments.get(&order.id).map_or(0, |p| amount(&p.state["captured"]) - amount(&p.state["refunded"]));
         total += held;
         if owed != held {
@@ -167,7 +179,11 @@ fn outboxes(facts: &Facts) -> Verdict {
     }
     let compacted = format!("@{}", schemas::topics::STORES_CATALOGUE);
     broken.retain(|b| !b.contains(&compacted));
-    Verdict { name: "I6 outbox = topic", checked: format!("{} streams, {unsent} unsent rows", facts.marks.len()), broken }
+    Verdict {
+        name: "I6 outbox = topic",
+        checked: format!("{} streams, {unsent} unsent rows", facts.marks.len()),
+        broken,
+    }
 }
 
 /// Every command that a history says was sent and answered has exactly that answer in its participant's fence.
@@ -212,18 +228,21 @@ fn histories(facts: &Facts) -> Verdict {
     for saga in rows(facts, "saga") {
         let progress = &saga.state["progress"];
         let definition = definitions.iter().find(|d| {
-            Some(d.saga_type()) == progress["saga_type"].as_str() && Some(u64::from(d.version())) == progress["version"].as_u64()
+            Some(d.saga_type()) == progress["saga_type"].as_str()
+                && Some(u64::from(d.version())) == progress["version"].as_u64()
         });
         let Some(definition) = definition else { continue };
         let entries = facts.journals.get(&saga.id).map_or(&[][..], Vec::as_slice);
         let history: Result<Vec<HistoryEntry>, _> =
             entries.iter().map(|e| serde_json::from_value(e["entry"].clone())).collect();
-        let replayed = history.map_err(|e| e.to_string()).and_then(|history| {
-            saga::replay_history(definition, saga.id, &history).map_err(|e| e.to_string())
-        });
+        let replayed = history
+            .map_err(|e| e.to_string())
+            .and_then(|history| saga::replay_history(definition, saga.id, &history).map_err(|e| e.to_string()));
         match replayed {
             Ok(end) if end.phase().as_str() == saga.status => {}
-            Ok(end) => broken.push(format!("saga {} is {}, its history ends {}", saga.id, saga.status, end.phase().as_str())),
+            Ok(end) => {
+                broken.push(format!("saga {} is {}, its history ends {}", saga.id, saga.status, end.phase().as_str()))
+            }
             Err(why) => broken.push(format!("saga {}: {why}", saga.id)),
         }
     }
@@ -295,7 +314,8 @@ mod tests {
 
     #[test]
     fn i1_a_capture_that_only_the_acquirer_knows_is_broken() {
-        let entry = json!({"order_id": "o", "operation": "capture", "idempotency_key": "k", "amount": 5, "status": "done"});
+        let entry =
+            json!({"order_id": "o", "operation": "capture", "idempotency_key": "k", "amount": 5, "status": "done"});
         assert_eq!(ledgers(&Facts::default(), std::slice::from_ref(&entry)).broken.len(), 1);
         assert_eq!(ledgers(&Facts::default(), &[entry.clone(), entry]).broken.len(), 2);
     }
@@ -342,7 +362,11 @@ mod tests {
     fn i7_an_effect_of_two_participants_is_broken() {
         let mut facts = Facts::default();
         for context in ["payments", "depot"] {
-            facts.fences.push((context, Uuid::from_u128(1), json!({"effects": {"a/do/1": {"given": {"outcome": "ok"}}}})));
+            facts.fences.push((
+                context,
+                Uuid::from_u128(1),
+                json!({"effects": {"a/do/1": {"given": {"outcome": "ok"}}}}),
+            ));
         }
         assert_eq!(effects(&facts).broken.len(), 1);
     }

@@ -53,7 +53,10 @@ fn payment_token(token: &str) -> Result<String, Status> {
     let digits = token.bytes().filter(u8::is_ascii_digit).count();
     let card = (12..=19).contains(&digits) && token.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if card {
-        return Err(invalid("payment_token", "this looks like a card number; give the payment provider's token instead"));
+        return Err(invalid(
+            "payment_token",
+            "this looks like a card number; give the payment provider's token instead",
+        ));
     }
     Ok(token.to_owned())
 }
@@ -61,7 +64,8 @@ fn payment_token(token: &str) -> Result<String, Status> {
 fn customer_ref(name: &str) -> Result<String, Status> {
     let name = name.trim();
     let fits = name.chars().count() <= MAX_TOKEN_CHARS;
-    let too_long = || invalid("customer_ref", format!("the name is too long; use at most {MAX_TOKEN_CHARS} characters"));
+    let too_long =
+        || invalid("customer_ref", format!("the name is too long; use at most {MAX_TOKEN_CHARS} characters"));
     fits.then(|| name.to_owned()).ok_or_else(too_long)
 }
 

@@ -70,7 +70,9 @@ impl Basket {
         }
         basket.currency = Some(currency);
         match basket.items.iter_mut().find(|i| i.product_id == item.product_id) {
-            Some(held) => held.quantity = held.quantity.checked_add(item.quantity).map_err(|_| too_many(held.quantity))?,
+            Some(held) => {
+                held.quantity = held.quantity.checked_add(item.quantity).map_err(|_| too_many(held.quantity))?
+            }
             None if self.items.len() >= MAX_LINES => {
                 let text = format!("a basket holds at most {MAX_LINES} different products");
                 return Err(Refusal::new("orders.basket_full", text));
@@ -94,7 +96,10 @@ impl Basket {
     pub fn check_out(&self) -> Result<Self, Refusal> {
         let basket = self.end(BasketStatus::CheckedOut)?;
         if self.items.is_empty() {
-            return Err(Refusal::new("orders.basket_empty", "the basket is empty; put something in before checking out"));
+            return Err(Refusal::new(
+                "orders.basket_empty",
+                "the basket is empty; put something in before checking out",
+            ));
         }
         Ok(basket)
     }

@@ -18,9 +18,8 @@ impl Phone {
     pub fn parse(text: &str) -> Result<Self, PhoneError> {
         let number: String = text.trim().chars().filter(|c| !" -.()/".contains(*c)).collect();
         let digits = number.strip_prefix('+').ok_or(PhoneError)?;
-        let valid = (8..=15).contains(&digits.len())
-            && digits.bytes().all(|b| b.is_ascii_digit())
-            && !digits.starts_with('0');
+        let valid =
+            (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
         valid.then_some(Self(number)).ok_or(PhoneError)
     }
 
@@ -68,7 +67,16 @@ mod tests {
 
     #[test]
     fn what_is_no_international_number_is_refused() {
-        for bad in ["", "+", "017012345678", "+0170123456", "+1234567", "+1234567890123456", "+49170abc45678", "++4917012345678"] {
+        for bad in [
+            "",
+            "+",
+            "017012345678",
+            "+0170123456",
+            "+1234567",
+            "+1234567890123456",
+            "+49170abc45678",
+            "++4917012345678",
+        ] {
             assert_eq!(Phone::parse(bad), Err(PhoneError), "{bad} was accepted");
         }
     }

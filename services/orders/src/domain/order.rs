@@ -164,7 +164,9 @@ impl Order {
                 Ok(Some(order))
             }
             S::Cancelling | S::Cancelled | S::Rejected => Ok(None),
-            from @ (S::Completed | S::Returning | S::Refunded) => Err(wrong_state("order", from.as_str(), "cancelling")),
+            from @ (S::Completed | S::Returning | S::Refunded) => {
+                Err(wrong_state("order", from.as_str(), "cancelling"))
+            }
         }
     }
 
@@ -273,7 +275,10 @@ impl Order {
             }
         }
         if collected.is_empty() {
-            return Err(Refusal::new("orders.nothing_collected", "nothing was collected, so there is nothing to hand over"));
+            return Err(Refusal::new(
+                "orders.nothing_collected",
+                "nothing was collected, so there is nothing to hand over",
+            ));
         }
         Ok((total, missing))
     }

@@ -60,12 +60,7 @@ pub fn put_item(
     shown(unit, basket_id, basket)
 }
 
-pub fn remove_item(
-    orders: &Orders,
-    unit: &mut Unit,
-    basket_id: BasketId,
-    product_id: ProductId,
-) -> Fold<BasketView> {
+pub fn remove_item(orders: &Orders, unit: &mut Unit, basket_id: BasketId, product_id: ProductId) -> Fold<BasketView> {
     let before = find(unit, basket_id)?;
     let after = before.remove(product_id, unit.now_ms(), orders.config.basket_idle_ms())?;
     let Some(basket) = after else { return shown(unit, basket_id, before) };

@@ -76,12 +76,7 @@ pub fn begin_cancel(
     Ok(Answer::Now(wire::CancelBegun {}))
 }
 
-pub fn close(
-    _: &Orders,
-    unit: &mut Unit,
-    command: &wire::CloseOrder,
-    _: &SagaRef,
-) -> Fold<Answer<wire::OrderClosed>> {
+pub fn close(_: &Orders, unit: &mut Unit, command: &wire::CloseOrder, _: &SagaRef) -> Fold<Answer<wire::OrderClosed>> {
     let (order_id, now_ms) = (command.order_id, unit.now_ms());
     if let Some(order) = there(unit, order_id)?
         && let Some(order) = order.close(&command.code, &command.reason, command.cancelled, now_ms)?

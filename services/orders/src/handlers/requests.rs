@@ -32,7 +32,8 @@ impl std::fmt::Debug for Checkout {
 pub fn checkout(unit: &mut Unit, input: &Checkout) -> Fold<Order> {
     let id = Uuid::from(input.basket_id);
     // All asked for before the first `?`, so that one load brings them.
-    let (basket, order, contact) = (baskets::find(unit, input.basket_id), unit.get::<Order>(id), unit.get::<Contact>(id));
+    let (basket, order, contact) =
+        (baskets::find(unit, input.basket_id), unit.get::<Order>(id), unit.get::<Contact>(id));
     let basket = basket?.check_out();
     let _ = (order?, contact?);
     let basket = basket?;

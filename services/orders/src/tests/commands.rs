@@ -57,7 +57,11 @@ async fn undoing_an_order_that_does_not_exist_is_fine_and_doing_is_refused() {
     let (code, reason) = ("payments.declined".to_owned(), "declined".to_owned());
     let close = wire::CloseOrder { order_id, code, reason: reason.clone(), cancelled: false };
     assert!(desk.ask(&undo_ref(saga, "order-placed"), close).await.is_ok());
-    assert!(desk.ask(&undo_ref(saga, "approve-order"), wire::BeginCancel { order_id, reason: reason.clone() }).await.is_ok());
+    assert!(
+        desk.ask(&undo_ref(saga, "approve-order"), wire::BeginCancel { order_id, reason: reason.clone() })
+            .await
+            .is_ok()
+    );
     let return_id = Uuid::from_u128(1).into();
     assert!(desk.ask(&undo_ref(saga, "begin-return"), wire::AbortReturn { order_id, return_id, reason }).await.is_ok());
     let doing = do_ref(saga, "mark-shopping");

@@ -7,8 +7,8 @@ mod commands;
 
 use crate::{
     Orders,
-    handlers::{self, BasketView, Checkout},
     domain::{Order, OrderStatus, Phone},
+    handlers::{self, BasketView, Checkout},
 };
 use message::{SagaRef, headers};
 use schemas::{
@@ -19,8 +19,8 @@ use schemas::{
     quantity::Quantity,
     stores::{CatalogueProduct, CatalogueStore, Location},
 };
-use testkit::{MemoryShell, do_ref, memory_shell};
 use std::collections::HashMap;
+use testkit::{MemoryShell, do_ref, memory_shell};
 use transport::{CallError, codec::Wire, ports::Record};
 use uuid::Uuid;
 
@@ -138,7 +138,8 @@ fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
 fn refused(desk: &Desk, saga: &SagaRef) -> String {
     let records = desk.log.records(&saga.reply_to);
     let ours = |record: &&Record| {
-        let headers: HashMap<_, _> = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let headers: HashMap<_, _> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         headers[headers::SAGA_ID] == saga.effect.saga_id.to_string().as_bytes()
             && headers[headers::SAGA_STEP] == saga.effect.step.as_bytes()
             && headers[headers::SAGA_DIRECTION] == saga.effect.direction.as_str().as_bytes()

@@ -281,7 +281,11 @@ impl depot_server::Depot for FakeDepot {
             let list = world.lists.get_mut(&order).filter(|list| list.status == "delivered");
             list.map(|list| list.status = "checked").is_some()
         });
-        if checked { Ok(Response::new(Default::default())) } else { Err(Status::failed_precondition("depot.wrong_state")) }
+        if checked {
+            Ok(Response::new(Default::default()))
+        } else {
+            Err(Status::failed_precondition("depot.wrong_state"))
+        }
     }
 
     async fn add_bay(&self, _: Request<pb::AddBayRequest>) -> Answer<pb::Bay> {

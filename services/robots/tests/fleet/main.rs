@@ -65,7 +65,8 @@ async fn every_list_is_collected_and_checked_and_only_what_is_out_of_stock_is_mi
     depot.with(|w| {
         each_stop_was_visited_once(w);
         assert!(w.lists.values().all(|list| list.missing == [product("Rare find (out of stock)")]));
-        assert_eq!(w.refused, [""; 0]);
+        // A report may cross the instruction that raised its epoch; nothing else is ever refused.
+        assert!(w.refused.iter().all(|code| code == "depot.stale_epoch"), "{:?}", w.refused);
     });
 }
 

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_refused_transition_names_both_states() {
-        let changes = [(ProductChange::List, "listed"), (ProductChange::Hide, "hidden"), (ProductChange::Remove, "removed")];
+        let changes =
+            [(ProductChange::List, "listed"), (ProductChange::Hide, "hidden"), (ProductChange::Remove, "removed")];
         for from in ProductStatus::ALL {
             for (change, to) in changes {
                 let Err(refusal) = product(from).change(change) else { continue };

@@ -99,7 +99,10 @@ impl Store {
     /// Takes a product into its offer. Refused by a closed store, and with `stores.too_many_products` by a full one.
     pub fn offer(&self, product: ProductId) -> Result<Self, Refusal> {
         if self.status == StoreStatus::Closed {
-            return Err(Refusal::new("stores.wrong_state", "the store is closed, so no product can become listed in it"));
+            return Err(Refusal::new(
+                "stores.wrong_state",
+                "the store is closed, so no product can become listed in it",
+            ));
         }
         if self.products.len() >= MAX_PRODUCTS {
             let text = format!("a store offers at most {MAX_PRODUCTS} products; remove one first");

@@ -21,7 +21,10 @@ async fn every_change_raises_the_version_and_the_catalogue_has_the_whole_product
     let told: Vec<_> = records.iter().map(|r| (r.version, r.price.amount, r.listed)).collect();
     assert_eq!(told, [(1, 250, true), (2, 300, true), (3, 300, false), (4, 300, true)]);
     assert_eq!(desk.published::<wire::ProductPriceChanged>()[0].version, 2);
-    assert_eq!((desk.published::<wire::ProductHidden>()[0].version, desk.published::<wire::ProductListed>()[0].version), (3, 4));
+    assert_eq!(
+        (desk.published::<wire::ProductHidden>()[0].version, desk.published::<wire::ProductListed>()[0].version),
+        (3, 4)
+    );
 }
 
 #[tokio::test]
@@ -49,7 +52,10 @@ async fn wrong_fields_are_named_and_unknown_products_not_found() {
         ("name", pb::AddProductRequest { name: "x".repeat(201), ..bread(&store) }),
         ("price", pb::AddProductRequest { price: None, ..bread(&store) }),
         ("price", pb::AddProductRequest { price: euros(-1), ..bread(&store) }),
-        ("price", pb::AddProductRequest { price: Some(common::Money { amount: 1, currency: "eur".into() }), ..bread(&store) }),
+        (
+            "price",
+            pb::AddProductRequest { price: Some(common::Money { amount: 1, currency: "eur".into() }), ..bread(&store) },
+        ),
         ("volume_ml", pb::AddProductRequest { volume_ml: 0, ..bread(&store) }),
     ] {
         assert_eq!(field(&add(&desk, request).await.unwrap_err()), expected);

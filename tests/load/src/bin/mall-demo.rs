@@ -6,7 +6,11 @@ use clap::Parser;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Told, ledger};
-use std::{collections::BTreeMap, process::ExitCode, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// Runs the mall on real servers and checks what it did.
 #[derive(Parser)]
@@ -60,7 +64,8 @@ async fn run(cli: Cli) -> Result<bool> {
         folder: folder.path().to_owned(),
     };
     let started = Instant::now();
-    let platform = Platform::start(options).await.with_context(|| format!("logs are in {}", folder.path().display()))?;
+    let platform =
+        Platform::start(options).await.with_context(|| format!("logs are in {}", folder.path().display()))?;
     eprintln!("the platform is up after {:.1} s", started.elapsed().as_secs_f64());
     let agreed = if cli.stay { stay(&platform, &cli).await } else { demo(&platform, &cli, prefix).await };
     platform.stop().await?;
@@ -88,13 +93,8 @@ async fn stay(platform: &Platform, cli: &Cli) -> Result<bool> {
 async fn demo(platform: &Platform, cli: &Cli, run: String) -> Result<bool> {
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 6, 200).await.context("open the mall")?;
     let plan = Plan::draw(cli.seed, cli.orders, mall.ordinary.len());
-    let crowd = Crowd {
-        kiosk: platform.url("kiosk-gateway"),
-        mall,
-        at_once: 32,
-        patience: Duration::from_secs(120),
-        run,
-    };
+    let crowd =
+        Crowd { kiosk: platform.url("kiosk-gateway"), mall, at_once: 32, patience: Duration::from_secs(120), run };
     let bar = ProgressBar::new(plan.orders.len() as u64);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} orders ended  {msg}")?);
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
@@ -143,9 +143,19 @@ async fn report(platform: &Platform, plan: &Plan, told: &[Told]) -> Result<bool>
     agrees &= owed == captured;
     table.add_row(["money captured".to_owned(), euros(owed), euros(captured), mark(owed == captured)]);
     let (p50, p99) = percentiles(told.iter().filter(|t| t.end == "completed").filter_map(|t| t.approved).collect());
-    table.add_row(["checkout to approved".to_owned(), String::new(), format!("p50 {p50} ms, p99 {p99} ms"), String::new()]);
+    table.add_row([
+        "checkout to approved".to_owned(),
+        String::new(),
+        format!("p50 {p50} ms, p99 {p99} ms"),
+        String::new(),
+    ]);
     let (p50, p99) = percentiles(told.iter().filter(|t| t.end == "completed").filter_map(|t| t.ended).collect());
-    table.add_row(["checkout to completed".to_owned(), String::new(), format!("p50 {p50} ms, p99 {p99} ms"), String::new()]);
+    table.add_row([
+        "checkout to completed".to_owned(),
+        String::new(),
+        format!("p50 {p50} ms, p99 {p99} ms"),
+        String::new(),
+    ]);
     let sent = messages(&platform.http("all")).await.unwrap_or_default();
     table.add_row(["messages sent".to_owned(), String::new(), sent.to_string(), String::new()]);
     println!("{table}");
