@@ -2,7 +2,6 @@
 //! there are no routes from topics: every function here is called by [`crate::api`] within a fold.
 
 use crate::domain::{self, Product, ProductChange, ProductStatus, Store, StoreChange};
-use message::Outgoing;
 use schemas::{
     ids::{ProductId, StoreId},
     money::Money,
@@ -155,7 +154,7 @@ fn tell_catalogue_of_store(unit: &mut Unit, id: Uuid, store: &Store) -> Fold<()>
         participating: store.participates(),
         version: store.version,
     };
-    unit.send::<Store>(id, id.to_string(), Outgoing::new(record), None)
+    unit.emit::<Store, _>(id, record)
 }
 
 /// The product's latest state for everybody's copy; a deletion once it is removed.
@@ -172,5 +171,5 @@ fn tell_catalogue_of_product(unit: &mut Unit, id: Uuid, product: &Product) -> Fo
         listed: product.status == ProductStatus::Listed,
         version: product.version,
     };
-    unit.send::<Product>(id, id.to_string(), Outgoing::new(record), None)
+    unit.emit::<Product, _>(id, record)
 }

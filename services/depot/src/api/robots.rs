@@ -129,7 +129,9 @@ pub async fn wait<S: Store>(
 /// Resolves when the board names one of these robots, or has told too much to be followed.
 async fn told_of(news: &mut Receiver<BotId>, bots: &HashSet<BotId>) {
     while news.recv().await.is_ok_and(|bot| !bots.contains(&bot)) {}
-    tokio::time::sleep(GATHER).await;
+    if bots.len() > 1 {
+        tokio::time::sleep(GATHER).await;
+    }
     while matches!(news.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
 }
 

@@ -69,10 +69,7 @@ impl Aggregate for Bot {
     }
 
     fn wake_at_ms(&self) -> Option<i64> {
-        match self.state {
-            BotState::Idle | BotState::Busy { .. } => Some(self.silent_at_ms),
-            BotState::Offline | BotState::Lost => None,
-        }
+        self.in_service().then_some(self.silent_at_ms)
     }
 }
 
@@ -101,6 +98,11 @@ impl Bot {
         } else {
             Met::New
         }
+    }
+
+    /// Whether it is counted on; otherwise it has to register again.
+    pub fn in_service(&self) -> bool {
+        matches!(self.state, BotState::Idle | BotState::Busy { .. })
     }
 
     pub fn order(&self) -> Option<OrderId> {

@@ -3,6 +3,8 @@
 //! `planned` has three faces here (waiting for a bay, planned, waiting for a robot) and `returning` two (waiting for a robot,
 //! under way), so that whoever has a bay or a robot to give finds who waits for it; [`ListState::phase`] is the domain's name.
 
+pub use super::list_state::{CalledOff, Cancelling, ListState, WAITING_BAY, WAITING_BOT, WAITING_RETURN};
+
 use super::{
     place::StorePlace,
     refusals,
@@ -17,11 +19,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use transport::Aggregate;
 use uuid::Uuid;
-
-/// Statuses that claims choose from.
-pub const WAITING_BAY: &str = "waiting_bay";
-pub const WAITING_BOT: &str = "waiting_bot";
-pub const WAITING_RETURN: &str = "waiting_return";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShoppingList {
@@ -62,33 +59,6 @@ pub struct ShoppingList {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "at", rename_all = "snake_case")]
-pub enum ListState {
-    /// `plan` is answered when a bay is found, or refused at `until_ms`; `look_ms` is when to look again.
-    WaitingBay {
-        plan: EffectKey,
-        until_ms: i64,
-        look_ms: i64,
-    },
-    Planned,
-    WaitingBot,
-    Assigned {
-        bot: BotId,
-    },
-    Collecting {
-        bot: BotId,
-    },
-    Delivered,
-    Checked,
-    Cancelled,
-    WaitingReturn,
-    Returning {
-        bot: BotId,
-    },
-    Returned,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandedOver {
     pub by: String,
     pub at_ms: i64,
@@ -98,62 +68,6 @@ pub struct HandedOver {
 pub struct CustomerReturn {
     pub return_id: ReturnId,
     pub stops: Vec<Stop>,
-}
-
-/// What a return job had when it was called off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CalledOff {
-    pub bot: Option<BotId>,
-    /// Commands that waited for the goods to be back.
-    pub due: Vec<EffectKey>,
-}
-
-/// What cancelling a list takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cancelling {
-    /// It is over already, and nothing is left to do.
-    Over,
-    /// Nothing was picked: it is cancelled at once.
-    Dropped,
-    /// A robot has some items: it is to bring them back.
-    TurnedRound,
-    /// Items are in the bay: a robot is to fetch them.
-    Fetch,
-    /// Delivered, but with nothing in it: it is returned at once.
-    Empty,
-    /// Items are on their way back: the answer comes when they are there.
-    UnderWay,
-}
-
-impl ListState {
-    /// The state as domain and API name it.
-    pub fn phase(&self) -> &'static str {
-        match self {
-            Self::WaitingBay { .. } | Self::Planned | Self::WaitingBot => "planned",
-            Self::Assigned { .. } => "assigned",
-            Self::Collecting { .. } => "collecting",
-            Self::Delivered => "delivered",
-            Self::Checked => "checked",
-            Self::Cancelled => "cancelled",
-            Self::WaitingReturn | Self::Returning { .. } => "returning",
-            Self::Returned => "returned",
-        }
-    }
-
-    /// The statuses under which lists of a phase are stored; empty for a phase that does not exist.
-    pub fn statuses(phase: &str) -> &'static [&'static str] {
-        match phase {
-            "planned" => &[WAITING_BAY, "planned", WAITING_BOT],
-            "assigned" => &["assigned"],
-            "collecting" => &["collecting"],
-            "delivered" => &["delivered"],
-            "checked" => &["checked"],
-            "cancelled" => &["cancelled"],
-            "returning" => &[WAITING_RETURN, "returning"],
-            "returned" => &["returned"],
-            _ => &[],
-        }
-    }
 }
 
 impl Aggregate for ShoppingList {

@@ -4,6 +4,7 @@ pub mod bay;
 pub mod bot;
 pub mod floor;
 pub mod list;
+mod list_state;
 pub mod place;
 pub mod refusals;
 pub mod stops;

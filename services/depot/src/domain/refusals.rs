@@ -37,7 +37,7 @@ pub fn unknown_list() -> Refusal {
 }
 
 pub fn unknown_bot() -> Refusal {
-    Refusal::new("depot.unknown_bot", "this robot is not registered; register it first")
+    Refusal::new("depot.unknown_bot", "this robot is not in service; register it first")
 }
 
 pub fn stale_epoch(given: i64, current: i64) -> Refusal {

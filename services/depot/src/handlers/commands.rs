@@ -133,38 +133,13 @@ pub fn cancel_shopping(
     let (waited, had_bay) = (waiting_plan(&list), list.bay.is_some());
     let bot_id = list.bot();
     let (Freed { mut list, bot, bay }, how) = floor::cancel(list, bot, bay)?;
-    let (order_id, id) = (list.order, list.id());
+    let order_id = list.order;
     let later = matches!(how, Cancelling::TurnedRound | Cancelling::Fetch | Cancelling::UnderWay);
     if later {
         list.answers_due.push(saga.effect.clone());
     }
-    match how {
-        Cancelling::Over | Cancelling::UnderWay => {
-            put_list(unit, list);
-        }
-        Cancelling::Dropped => {
-            put_list(unit, list);
-            if had_bay {
-                unit.emit::<ShoppingList, _>(id, ShoppingCancelled { order_id })?;
-            }
-            refuse_plan(unit, waited)?;
-        }
-        Cancelling::TurnedRound => {
-            put_list(unit, list);
-            unit.emit::<ShoppingList, _>(id, ShoppingReturning { order_id })?;
-        }
-        Cancelling::Fetch => {
-            put_list(unit, list.clone());
-            unit.emit::<ShoppingList, _>(id, ShoppingReturning { order_id })?;
-            let robot = matching::idle_bot(unit, DEPOT)?;
-            matching::send_or_wait(unit, robot, list)?;
-        }
-        Cancelling::Empty => {
-            put_list(unit, list);
-            unit.emit::<ShoppingList, _>(id, ShoppingReturning { order_id })?;
-            unit.emit::<ShoppingList, _>(id, ShoppingReturned { order_id })?;
-        }
-    }
+    announce(unit, list, how, had_bay)?;
+    refuse_plan(unit, waited)?;
     if let (Some(bot_id), Some(bot)) = (bot_id, bot) {
         unit.ask_outside(Hint::Instructed(bot_id));
         put_freed_bot(unit, bot_id, bot)?;
@@ -173,6 +148,28 @@ pub fn cancel_shopping(
         matching::pass_on(unit, bay, order_id)?;
     }
     Ok(if later { Answer::Later } else { Answer::Now(ShoppingCancelDone {}) })
+}
+
+/// Saves a list that was taken back, and tells everybody. Items in the bay need a robot to fetch them.
+fn announce(unit: &mut Unit, list: ShoppingList, how: Cancelling, had_bay: bool) -> Fold<()> {
+    let order_id = list.order;
+    let id = put_list(unit, list.clone());
+    match how {
+        Cancelling::Over | Cancelling::UnderWay => Ok(()),
+        Cancelling::Dropped if had_bay => unit.emit::<ShoppingList, _>(id, ShoppingCancelled { order_id }),
+        // Nobody was told of it.
+        Cancelling::Dropped => Ok(()),
+        Cancelling::TurnedRound => unit.emit::<ShoppingList, _>(id, ShoppingReturning { order_id }),
+        Cancelling::Empty => {
+            unit.emit::<ShoppingList, _>(id, ShoppingReturning { order_id })?;
+            unit.emit::<ShoppingList, _>(id, ShoppingReturned { order_id })
+        }
+        Cancelling::Fetch => {
+            unit.emit::<ShoppingList, _>(id, ShoppingReturning { order_id })?;
+            let robot = matching::idle_bot(unit, DEPOT)?;
+            matching::send_or_wait(unit, robot, list)
+        }
+    }
 }
 
 /// A robot that was told something: it works on, or gets the next list.

@@ -83,6 +83,7 @@ pub fn register(depot: &Depot, unit: &mut Unit, id: BotId, name: &str, at: Locat
     unit.emit::<Bot, _>(id.into(), BotOnline { bot_id: id, name: name.to_owned() })?;
     unit.ask_outside(Hint::Instructed(id));
     if bot.state != BotState::Idle {
+        give_back(unit, job)?;
         return Ok(epoch);
     }
     matching::work_or_wait(unit, id, bot, job?)?;
@@ -97,7 +98,10 @@ pub fn report(depot: &Depot, unit: &mut Unit, id: BotId, reports: &[Report]) -> 
     for order in reports.iter().filter_map(Report::order) {
         let _ = unit.get::<ShoppingList>(order.into());
     }
-    let Some(mut bot) = bot? else { return Ok(reports.iter().map(|_| unknown(id)).collect()) };
+    let Some(mut bot) = bot?.filter(Bot::in_service) else {
+        give_back(unit, job)?;
+        return Ok(reports.iter().map(|_| unknown(id)).collect());
+    };
     let (before, mut refusals) = (bot.clone(), Vec::with_capacity(reports.len()));
     for report in reports {
         let refused = match take(depot, unit, id, &bot, report) {
@@ -128,6 +132,7 @@ impl Report {
     }
 }
 
+/// Epoch 0 stands for "not judged": the robot has to register, whether it never did or was given up.
 fn unknown(id: BotId) -> Instruction {
     Instruction { bot: id, epoch: 0, assignment: None, refusal: Some(refusals::unknown_bot()) }
 }
@@ -135,10 +140,7 @@ fn unknown(id: BotId) -> Instruction {
 /// Saves the robot; one that is idle gets the next list, also when only its heartbeat came.
 fn settle(unit: &mut Unit, id: BotId, before: &Bot, bot: Bot, job: Fold<matching::Waiting>) -> Fold<()> {
     if bot.state != BotState::Idle || bot == *before {
-        if job?.is_some() {
-            // Claimed for nothing: no other robot of this batch sees it.
-            unit.ask_outside(Hint::ListWaits);
-        }
+        give_back(unit, job)?;
         return keep(unit, id, before, bot);
     }
     let job = match job? {
@@ -152,6 +154,14 @@ fn settle(unit: &mut Unit, id: BotId, before: &Bot, bot: Bot, job: Fold<matching
         }
         job => matching::work_or_wait(unit, id, bot, job),
     }
+}
+
+/// A list that was claimed for nothing is not seen by other robots of this batch: it is looked for again.
+fn give_back(unit: &mut Unit, job: Fold<matching::Waiting>) -> Fold<()> {
+    if job?.is_some() {
+        unit.ask_outside(Hint::ListWaits);
+    }
+    Ok(())
 }
 
 fn keep(unit: &mut Unit, id: BotId, before: &Bot, bot: Bot) -> Fold<()> {

@@ -74,7 +74,7 @@ async fn a_robot_that_falls_silent_is_lost_and_another_starts_its_list_again() {
     assert_eq!((list.bot(), list.lost.clone()), (Some(bot_id(2)), vec![samples::count(1, 2)]));
     assert_eq!((hall.bot(1).await.status(), list.to_visit().len()), ("lost", 2));
     let told = hall.report(1, vec![heartbeat()]).await;
-    assert_eq!((told.assignment, told.refusal_code.as_str()), (None, ""), "it is to register again");
+    assert_eq!((told.assignment, told.refusal_code.as_str(), told.epoch), (None, "depot.unknown_bot", 0));
     hall.online(1).await;
     assert_eq!(hall.bot(1).await.status(), "idle");
 }

@@ -15,7 +15,11 @@ use schemas::{
 use std::sync::{Arc, Mutex};
 use testkit::{MemoryShell, memory_shell};
 use tonic::Request;
-use transport::memory::MemoryStore;
+use transport::{
+    Shell, ShellConfig,
+    memory::MemoryStore,
+    timers::{Always, Timers},
+};
 use uuid::Uuid;
 
 const PHONE: &str = "+4917012345678";
@@ -126,16 +130,23 @@ async fn what_a_provider_does_not_take_is_tried_again_until_it_does() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_had_in_hand_is_handed_over_again() {
-    let mut desk = Desk::with_contact().await;
-    desk.ready().await;
-    // The request in memory is lost with the process; the row stays.
-    let restarted = Worker::new(desk.memory.shell.clone(), desk.phones.clone());
-    assert!(restarted.is_none(), "a shell has one worker");
-    desk.memory.pass(LONG_MS).await;
-    desk.work().await;
-    assert!(desk.phones.sent.lock().unwrap().iter().all(|sms| sms.id == Notification::id(order(), Cause::Ready)));
-    assert_eq!(desk.notification(Cause::Ready).await.unwrap().attempts, 2);
+async fn what_a_dead_process_had_in_hand_is_handed_over_by_the_next_one() {
+    let dead = Desk::with_contact().await;
+    dead.ready().await;
+    let codec = dead.memory.shell.codec().clone();
+    let shell = Shell::new(Notifications, dead.memory.store.clone(), codec, ShellConfig::default());
+    let mut worker = Worker::new(shell.clone(), dead.phones.clone()).unwrap();
+    dead.memory.store.clock().step(LONG_MS);
+    assert_eq!(Timers::new(shell.clone(), Always).run_once().await.unwrap(), 1);
+    shell.run_ready().await;
+    // The worker asks the shell to mark what it sent, so both run.
+    tokio::select! {
+        taken = worker.run_once() => assert_eq!(taken, 1),
+        () = shell.run() => unreachable!("a shell runs until it is dropped"),
+    }
+    assert_eq!(dead.texts().len(), 1);
+    let notification = dead.notification(Cause::Ready).await.unwrap();
+    assert_eq!((notification.status, notification.attempts), (Status::Sent, 2));
 }
 
 #[tokio::test]

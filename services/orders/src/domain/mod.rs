@@ -10,7 +10,7 @@ pub use basket::{Basket, BasketStatus, Item, MAX_LINES};
 pub use catalogue::{CatalogueProduct, CatalogueStore, Offer, StoreCard};
 pub use checkout::{Priced, Shelf, price};
 pub use contact::{Contact, Phone, PhoneError};
-pub use order::{AbortedReturn, Order, OrderStatus, Placing, Return};
+pub use order::{Order, OrderStatus, Placing, Return};
 
 use message::Refusal;
 

@@ -76,15 +76,6 @@ pub struct Placing {
     pub at_ms: i64,
 }
 
-/// What an undo of a return found.
-#[derive(Debug, Clone, PartialEq)]
-pub enum AbortedReturn {
-    /// There was such a return; the order is completed, as before.
-    Ended(Order),
-    /// There was none.
-    Nothing,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub status: OrderStatus,
@@ -218,16 +209,16 @@ impl Order {
         self.step(OrderStatus::Completed, OrderStatus::Returning, now_ms)
     }
 
-    /// The undo of a return, also of one that was asked for and never begun.
-    pub fn abort_return(&self, id: ReturnId, now_ms: i64) -> Result<AbortedReturn, Refusal> {
+    /// The undo of a return, also of one that was asked for and never begun; `None`: there is no such return.
+    pub fn abort_return(&self, id: ReturnId, now_ms: i64) -> Result<Option<Self>, Refusal> {
         use OrderStatus as S;
         if self.own_return(id).is_err() {
-            return Ok(AbortedReturn::Nothing);
+            return Ok(None);
         }
         match self.status {
             S::Completed | S::Returning => {
                 let order = self.moved(S::Completed, now_ms);
-                Ok(AbortedReturn::Ended(Self { returning: None, ..order }))
+                Ok(Some(Self { returning: None, ..order }))
             }
             from => Err(wrong_state("order", from.as_str(), "completed")),
         }

@@ -4,7 +4,7 @@
 use super::requests::find;
 use crate::{
     Orders,
-    domain::{AbortedReturn, Order},
+    domain::{Order, OrderStatus},
 };
 use message::{Event, SagaRef};
 use schemas::{ids::OrderId, orders as wire};
@@ -83,7 +83,7 @@ pub fn close(_: &Orders, unit: &mut Unit, command: &wire::CloseOrder, _: &SagaRe
     {
         let (code, reason) = (order.code.clone(), order.reason.clone());
         match order.status {
-            crate::domain::OrderStatus::Rejected => {
+            OrderStatus::Rejected => {
                 keep(unit, order_id, order, wire::OrderRejected { order_id, code, reason })?;
             }
             _ => keep(unit, order_id, order, wire::OrderCancelled { order_id, reason })?,
@@ -112,9 +112,9 @@ pub fn abort_return(
     _: &SagaRef,
 ) -> Fold<Answer<wire::ReturnAborted>> {
     let (order_id, now_ms) = (command.order_id, unit.now_ms());
-    let order = there(unit, order_id)?;
-    let aborted = order.map(|o| o.abort_return(command.return_id, now_ms)).transpose()?;
-    if let Some(AbortedReturn::Ended(order)) = aborted {
+    if let Some(order) = there(unit, order_id)?
+        && let Some(order) = order.abort_return(command.return_id, now_ms)?
+    {
         let reason = command.reason.clone();
         keep(unit, order_id, order, wire::OrderReturnFailed { order_id, reason })?;
     }

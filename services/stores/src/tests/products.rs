@@ -36,7 +36,7 @@ async fn a_removed_product_is_deleted_from_the_catalogue_and_stays_removed() {
     assert_eq!(grpc::code(&early), Some("stores.wrong_state"));
     change_product(&desk, &id, "hide").await.unwrap();
     change_product(&desk, &id, "remove").await.unwrap();
-    assert_eq!(deleted(&desk), [id.clone()]);
+    assert_eq!(deleted(&desk), [id.as_str()]);
     for deed in ["list", "hide", "remove"] {
         assert!(change_product(&desk, &id, deed).await.unwrap_err().message().contains("removed"));
     }
