@@ -1,0 +1,290 @@
+//! The production shell on the ports in memory, and what it makes of their faults. The context is a toy: it counts how often
+//! an order was approved.
+
+use message::{Envelope, Outgoing, Refusal, SagaRef, Stream};
+use schemas::{
+    ids::OrderId,
+    orders::{ApproveOrder, OrderApprovalDone, OrderApproved, OrderCancelled},
+};
+use serde::{Deserialize, Serialize};
+use testkit::{MemoryShell, do_ref, memory_shell, undo_ref};
+use transport::{
+    Aggregate, Answer, Context, Fold, Router, Stop, Unit,
+    memory::CommitFault,
+    ports::{ParkedAction, Record, Store},
+};
+use uuid::Uuid;
+
+const ORDER: Uuid = Uuid::from_u128(7);
+const DEADLINE_MS: i64 = 60_000;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Tally {
+    approved: u32,
+    cancelled: u32,
+    deadline_ms: Option<i64>,
+}
+
+impl Aggregate for Tally {
+    const KIND: &'static str = "tally";
+
+    fn status(&self) -> &'static str {
+        if self.deadline_ms.is_some() { "waiting" } else { "done" }
+    }
+
+    fn wake_at_ms(&self) -> Option<i64> {
+        self.deadline_ms
+    }
+}
+
+struct Toy;
+
+impl Context for Toy {
+    const NAME: &'static str = "toy";
+    const KINDS: transport::Kinds = &["tally"];
+
+    fn routes() -> Router<Self> {
+        Router::new().command(approve).event(cancelled).wake::<Tally>(wake)
+    }
+}
+
+fn tally(unit: &mut Unit, id: Uuid) -> Fold<Tally> {
+    Ok(unit.get(id)?.unwrap_or(Tally { approved: 0, cancelled: 0, deadline_ms: None }))
+}
+
+fn approve(_: &Toy, unit: &mut Unit, command: &ApproveOrder, _: &SagaRef) -> Fold<Answer<OrderApprovalDone>> {
+    let id = command.order_id.into();
+    let tally = tally(unit, id)?;
+    if tally.approved == 3 {
+        return Err(Refusal::new("toy.enough", "Three approvals are enough.").into());
+    }
+    let deadline_ms = Some(unit.now_ms() + DEADLINE_MS);
+    unit.put(id, Tally { approved: tally.approved + 1, deadline_ms, ..tally });
+    unit.emit::<Tally, _>(id, OrderApproved { order_id: command.order_id })?;
+    Ok(Answer::Now(OrderApprovalDone {}))
+}
+
+/// The reason decides what becomes of it.
+fn cancelled(_: &Toy, unit: &mut Unit, _: &Envelope, event: &OrderCancelled) -> Fold<()> {
+    assert!(event.reason != "panic", "a defect");
+    let id = event.order_id.into();
+    let before = tally(unit, id)?;
+    if event.reason == "poison once" && unit.now_ms() == start_ms() {
+        return Err(Stop::Poison("not today".into()));
+    }
+    unit.put(id, Tally { cancelled: before.cancelled + 1, ..before });
+    Ok(())
+}
+
+fn wake(_: &Toy, unit: &mut Unit, id: Uuid) -> Fold<()> {
+    let tally = tally(unit, id)?;
+    if tally.deadline_ms.is_some_and(|deadline| deadline <= unit.now_ms()) {
+        unit.put(id, Tally { deadline_ms: None, ..tally });
+    }
+    Ok(())
+}
+
+fn toy() -> MemoryShell<Toy> {
+    memory_shell(Toy)
+}
+
+fn start_ms() -> i64 {
+    transport::memory::SteppedClock::default().now()
+}
+
+fn order_id() -> OrderId {
+    ORDER.into()
+}
+
+fn approval() -> ApproveOrder {
+    ApproveOrder { order_id: order_id() }
+}
+
+/// Asks under the effect key of the `n`th saga.
+async fn ask(toy: &MemoryShell<Toy>, n: u128) -> Result<OrderApprovalDone, Refusal> {
+    toy.ask(&do_ref(Uuid::from_u128(n), "approve-order"), approval()).await
+}
+
+async fn count(toy: &MemoryShell<Toy>) -> (u32, u32) {
+    toy.get::<Tally>(ORDER).await.map_or((0, 0), |tally| (tally.approved, tally.cancelled))
+}
+
+/// The cancellation with this number in its stream, as the log would deliver it.
+fn cancellation(toy: &MemoryShell<Toy>, seq: u64, reason: &str) -> Record {
+    let topic = "mallbots.orders.events".to_owned();
+    let envelope = Envelope {
+        id: Uuid::from_u128(u128::from(seq)),
+        name: "mallbots.orders.OrderCancelled".into(),
+        stream: Stream {
+            source: "orders".into(),
+            aggregate_type: "order".into(),
+            aggregate_id: ORDER.to_string(),
+            topic: topic.clone(),
+        },
+        seq,
+        time_ms: 0,
+        trace: None,
+        correlation_id: None,
+        causation_id: None,
+        saga: None,
+        outcome: None,
+    };
+    let event = OrderCancelled { order_id: order_id(), reason: reason.into() };
+    let value = Some(toy.shell.codec().encode(&Outgoing::new(event)).unwrap());
+    let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
+    Record { topic, partition: 0, offset: seq as i64, key: Some(ORDER.to_string().into_bytes()), headers, value }
+}
+
+async fn deliver(toy: &MemoryShell<Toy>, seq: u64, reason: &str) {
+    toy.shell.deliver(cancellation(toy, seq, reason)).await.unwrap();
+    toy.settle().await;
+}
+
+#[tokio::test]
+async fn a_command_is_answered_and_its_event_published() {
+    let toy = toy();
+    assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone {}));
+    assert_eq!(count(&toy).await, (1, 0));
+    assert_eq!(toy.published::<OrderApproved>(), [OrderApproved { order_id: order_id() }]);
+    assert_eq!(toy.store.backlog().await.unwrap().rows, 0, "what is sent is deleted");
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_answer_and_changes_nothing() {
+    let toy = toy();
+    for n in 1..=3 {
+        ask(&toy, n).await.unwrap();
+    }
+    assert_eq!(ask(&toy, 4).await.unwrap_err().code, "toy.enough");
+    assert_eq!(count(&toy).await, (3, 0));
+    assert_eq!(toy.published::<OrderApproved>().len(), 3);
+}
+
+#[tokio::test]
+async fn a_repeated_command_has_one_effect_and_each_attempt_its_answer() {
+    let toy = toy();
+    let first = do_ref(ORDER, "approve-order");
+    let again = SagaRef { attempt: 2, ..first.clone() };
+    assert_eq!(toy.ask(&first, approval()).await, Ok(OrderApprovalDone {}));
+    assert_eq!(toy.ask(&again, approval()).await, Ok(OrderApprovalDone {}));
+    assert_eq!(count(&toy).await, (1, 0));
+}
+
+#[tokio::test]
+async fn an_undo_before_its_do_bars_the_do() {
+    let toy = toy();
+    toy.command(&undo_ref(ORDER, "approve-order"), approval()).await;
+    let late = toy.ask(&do_ref(ORDER, "approve-order"), approval()).await;
+    assert_eq!(late.unwrap_err().code, "platform.barred");
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_a_commit_its_effect_stands_once() {
+    let lost = |took_effect| CommitFault::Unknown { took_effect };
+    for faults in [
+        vec![CommitFault::Failed],
+        vec![lost(false)],
+        vec![lost(true)],
+        vec![lost(false), CommitFault::Failed, lost(true)],
+    ] {
+        let toy = toy();
+        faults.iter().for_each(|fault| toy.store.fail_next_commit(*fault));
+        assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone {}), "{faults:?}");
+        assert_eq!(count(&toy).await, (1, 0), "{faults:?}");
+        assert_eq!(toy.published::<OrderApproved>().len(), 1, "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_timer_wakes_its_aggregate_when_the_time_has_come() {
+    let toy = toy();
+    ask(&toy, 1).await.unwrap();
+    toy.pass(DEADLINE_MS - 1).await;
+    assert!(toy.get::<Tally>(ORDER).await.unwrap().deadline_ms.is_some());
+    toy.pass(1).await;
+    assert_eq!(toy.get::<Tally>(ORDER).await.unwrap().deadline_ms, None);
+    toy.store.clock().step(DEADLINE_MS);
+    assert_eq!(toy.store.due(10).await.unwrap(), [], "an aggregate that waits for nothing has no timer");
+}
+
+#[tokio::test]
+async fn a_call_is_answered_after_its_commit() {
+    let toy = toy();
+    let answer = toy.call(|_, unit| {
+        let before = tally(unit, ORDER)?;
+        unit.put(ORDER, Tally { approved: 2, ..before });
+        Ok(before.approved)
+    });
+    assert_eq!(answer.await, Ok(0));
+    assert_eq!(count(&toy).await, (2, 0));
+}
+
+#[tokio::test]
+async fn an_event_that_comes_twice_counts_once() {
+    let toy = toy();
+    for seq in [1, 1, 5, 2, 5] {
+        deliver(&toy, seq, "changed my mind").await;
+    }
+    assert_eq!(count(&toy).await, (0, 2), "numbers 1 and 5");
+}
+
+#[tokio::test]
+async fn a_panic_parks_its_record_and_what_follows_waits_behind_it() {
+    let toy = toy();
+    deliver(&toy, 1, "panic").await;
+    deliver(&toy, 2, "changed my mind").await;
+    ask(&toy, 1).await.unwrap();
+    assert_eq!(count(&toy).await, (1, 0), "another stream of the same aggregate flows");
+    let parked = toy.store.parked();
+    assert_eq!(parked.len(), 2);
+    assert!(parked[0].reason.contains("a defect"), "{}", parked[0].reason);
+    toy.store.decide(parked[0].id, ParkedAction::Skip);
+    toy.settle().await;
+    assert_eq!(count(&toy).await, (1, 1));
+    assert_eq!(toy.store.parked(), []);
+}
+
+/// A rebalance or a crash delivers again what was parked and whatever followed it.
+#[tokio::test]
+async fn what_is_parked_and_delivered_again_holds_its_stream_no_longer_than_once() {
+    let toy = toy();
+    for _ in 0..2 {
+        deliver(&toy, 1, "poison once").await;
+        deliver(&toy, 2, "changed my mind").await;
+    }
+    let parked = toy.store.parked();
+    assert_eq!(parked.len(), 2);
+    toy.store.clock().step(1);
+    toy.store.decide(parked[0].id, ParkedAction::Release);
+    toy.settle().await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 2), vec![]));
+    toy.shell.deliver(cancellation(&toy, 3, "changed my mind")).await.unwrap();
+    toy.shell.run_ready().await;
+    assert_eq!(toy.store.parked(), [], "nothing is left to wait behind");
+    assert_eq!(count(&toy).await, (0, 3));
+}
+
+#[tokio::test]
+async fn a_failed_append_is_sent_again_in_order_and_leaves_nothing_behind() {
+    for took_effect in [false, true] {
+        let toy = toy();
+        for n in 1..=3 {
+            toy.log.fail_next_append(usize::from(n == 2), took_effect);
+            toy.command(&do_ref(Uuid::from_u128(n), "approve-order"), approval()).await;
+        }
+        toy.settle().await;
+        let mut seen: Vec<u64> = sequence(&toy);
+        seen.dedup();
+        assert_eq!(seen, [1, 2, 3], "{took_effect}");
+        assert_eq!(toy.store.backlog().await.unwrap().rows, 0);
+    }
+}
+
+/// The numbers of the published approvals, in the order of the log.
+fn sequence(toy: &MemoryShell<Toy>) -> Vec<u64> {
+    let number = |record: &Record| {
+        let (_, value) = record.headers.iter().find(|(name, _)| name == "ce_sequence").unwrap();
+        std::str::from_utf8(value).unwrap().parse().unwrap()
+    };
+    toy.log.records("mallbots.orders.events").iter().map(number).collect()
+}
