@@ -4,6 +4,7 @@
 //! other languages read, and a test proves that both are the same. Values that several contexts share have their own modules.
 
 pub mod depot;
+pub mod done;
 pub mod grpc;
 pub mod ids;
 pub mod lines;

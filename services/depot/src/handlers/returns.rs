@@ -39,7 +39,7 @@ pub fn cancel_return(
     command: &CancelReturn,
     _: &SagaRef,
 ) -> Fold<Answer<ReturnCancelDone>> {
-    let done = Ok(Answer::Now(ReturnCancelDone {}));
+    let done = Ok(Answer::Now(ReturnCancelDone::default()));
     let Some(list) = unit.get::<ShoppingList>(command.order_id.into())? else { return done };
     let (list, dropped) = list.keep_goods(command.return_id);
     let Some(CalledOff { bot: bot_id, due }) = dropped else { return done };
