@@ -77,7 +77,7 @@ pub struct ItemsReleaseDone {
 pub struct ReturnItems {
     pub order_id: OrderId,
     pub return_id: ReturnId,
-    /// What goes back to the stores.
+    /// What goes back to the stores; empty for everything that was collected.
     pub lines: Vec<LineCount>,
 }
 

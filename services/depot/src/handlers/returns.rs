@@ -16,9 +16,6 @@ pub fn return_items(
     command: &ReturnItems,
     saga: &SagaRef,
 ) -> Fold<Answer<ItemsReturnDone>> {
-    if command.lines.is_empty() {
-        return Err(refusals::empty_list().into());
-    }
     let order_id = command.order_id;
     let list = unit.get::<ShoppingList>(order_id.into());
     let bot = matching::idle_bot(unit, DEPOT);

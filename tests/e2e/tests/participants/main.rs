@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use schemas::grpc::{
     orders::{GetOrderRequest, RequestReturnRequest, orders_client::OrdersClient},
-    stores::{ListStoresRequest, StoreRequest, stores_client::StoresClient},
+    stores::{ListStoresRequest, StoreReasonRequest, StoreRequest, stores_client::StoresClient},
 };
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
@@ -76,6 +76,12 @@ async fn close_a_store(platform: &Platform) -> Result<()> {
     let mut stores = StoresClient::connect(platform.url("stores")).await?;
     let open = stores.list_stores(ListStoresRequest { status: "participating".into(), page: None }).await?.into_inner();
     let store_id = open.stores.first().context("no store is open")?.store_id.clone();
+    let reason = StoreReasonRequest {
+        store_id: store_id.clone(),
+        reason: "moves out".into(),
+        idempotency_key: "suspend".into(),
+    };
+    stores.suspend_store(reason).await?;
     stores.close_store(StoreRequest { store_id, idempotency_key: "close".into() }).await?;
     Ok(())
 }
@@ -143,11 +149,14 @@ async fn give_back(platform: &Platform, told: &[Told]) -> Result<()> {
             idempotency_key: "return".into(),
         })
         .await?;
-    until("the refund", async || {
+    let refunded = until("the refund", async || {
         let order = orders.get_order(GetOrderRequest { order_id: order_id.clone() }).await?;
         Ok(order.into_inner().status == "refunded")
-    })
-    .await
+    });
+    match refunded.await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.context(platform.ctl(&["sagas", "list", "--order", &completed.order_id]).await?)),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
