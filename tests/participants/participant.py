@@ -157,10 +157,10 @@ class Participant:
     `then(unit, body, heard)` gives a Reply or a Refusal once `ask(key, question)` was answered, outside any transaction
     and as often as it takes under the same key."""
 
-    def __init__(self, context, commands, ask, tables, settings):
+    def __init__(self, context, commands, ask, tables, settings, codec=None):
         self.context, self.commands, self.ask, self.settings = context, commands, ask, settings
         self.topic = f"mallbots.{context}.commands"
-        self.codec = Codec(settings["registry"])
+        self.codec = codec or Codec(settings["registry"])
         # Transactions are begun by hand, see `transaction`.
         self.db = sqlite3.connect(settings["store"], isolation_level=None, check_same_thread=False)
         self.db.row_factory = sqlite3.Row

@@ -15,7 +15,7 @@ use schemas::grpc::{
     stores::{ListStoresRequest, StoreReasonRequest, StoreRequest, stores_client::StoresClient},
 };
 use serde_json::{Value, json};
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 const KAFKA_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
@@ -97,7 +97,7 @@ async fn a_stock_python_client_reads_every_record_of_every_topic() -> Result<()>
     close_a_store(&platform).await?;
     let verdict: Value = serde_json::from_str(&platform.ctl(&["verify", "--wait", "60s", "-o", "json"]).await?)?;
 
-    let read: Value = serde_json::from_str(&python.run(&platform, "read_all.py", &["--json"]).await?)?;
+    let read: Value = serde_json::from_str(&python.run(platform.env(), "read_all.py", &["--json"]).await?)?;
     for topic in schemas::topics::ALL {
         let by_type = read["topics"][topic].as_object().with_context(|| format!("{topic} was not read"))?;
         let counted: i64 = by_type.values().filter_map(Value::as_i64).sum();
@@ -110,6 +110,11 @@ async fn a_stock_python_client_reads_every_record_of_every_topic() -> Result<()>
     let streams = streams.and_then(|v| v["checked"].as_str()).context("verify says nothing of I5")?;
     assert!(streams.starts_with(&format!("{} streams", read["streams"])), "verify saw {streams}, Python {read}");
     platform.stop().await
+}
+
+#[tokio::test]
+async fn the_python_participant_keeps_a_participants_promises() -> Result<()> {
+    Python::ready().await?.run(&BTreeMap::new(), "test_participant.py", &[]).await.map(|_| ())
 }
 
 /// Operations that the acquirer's ledger holds.
@@ -173,7 +178,7 @@ async fn payments_in_python_bears_duplicates_and_a_kill_in_mid_flight() -> Resul
         seen.wait_for(|n| *n >= 10).await?;
         between_asking_and_hearing(&platform).await?;
         payments.kill().await?;
-        let again = python.run(&platform, "duplicate.py", &["mallbots.payments.commands", "--every", "2"]).await?;
+        let again = python.run(platform.env(), "duplicate.py", &["mallbots.payments.commands", "--every", "2"]).await?;
         acquirer_behaves_well(&platform).await?;
         let payments = python.payments(&platform, folder.path(), &["--rewind", "20"]).await?;
         anyhow::Ok((payments, again.trim().parse::<usize>()?))

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use load::Platform;
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     process::Stdio,
@@ -24,17 +25,17 @@ impl Python {
         Ok(Self(servers::python(&scripts().join("requirements.txt")).await?))
     }
 
-    fn command(&self, platform: &Platform, script: &str, arguments: &[&str]) -> Command {
+    fn command(&self, env: &BTreeMap<String, String>, script: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.0);
         // No `__pycache__` beside the sources.
-        command.arg("-B").arg(scripts().join(script)).args(arguments).envs(platform.env());
+        command.arg("-B").arg(scripts().join(script)).args(arguments).envs(env);
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
     /// Runs a script of `tests/participants` to its end and answers what it printed; a failure is an error with its words.
-    pub async fn run(&self, platform: &Platform, script: &str, arguments: &[&str]) -> Result<String> {
-        let output = self.command(platform, script, arguments).output().await?;
+    pub async fn run(&self, env: &BTreeMap<String, String>, script: &str, arguments: &[&str]) -> Result<String> {
+        let output = self.command(env, script, arguments).output().await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             bail!("{script} ended with {}:\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
@@ -48,7 +49,7 @@ impl Python {
         let out = File::options().create(true).append(true).open(&log)?;
         let mut arguments = vec!["--store", store.to_str().context("a path that is not UTF-8")?];
         arguments.extend(more);
-        let mut command = self.command(platform, "payments.py", &arguments);
+        let mut command = self.command(platform.env(), "payments.py", &arguments);
         let child = command.stdout(out.try_clone()?).stderr(out).spawn().context("start payments.py")?;
         let mut payments = Payments { child, log };
         payments.wait_until_up(&platform.url("payments").replace("http://", "")).await?;
