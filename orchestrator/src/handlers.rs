@@ -208,9 +208,6 @@ fn emit(unit: &mut Unit, id: Uuid, instance: &Instance, lifecycle: Lifecycle) ->
     let business_key = instance.progress.business_key.clone();
     match lifecycle {
         Lifecycle::Started => unit.emit::<Instance, _>(id, events::SagaStarted { saga_id, saga_type, business_key }),
-        Lifecycle::StepDone { step } => {
-            unit.emit::<Instance, _>(id, events::SagaStepDone { saga_id, saga_type, business_key, step })
-        }
         Lifecycle::Compensating { cause } => {
             let (code, reason) = (cause.code, cause.reason);
             unit.emit::<Instance, _>(id, events::SagaCompensating { saga_id, saga_type, business_key, code, reason })
