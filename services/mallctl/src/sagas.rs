@@ -11,7 +11,7 @@ pub enum Command {
         /// running, compensating, stuck, completed or compensated
         #[arg(long, default_value = "")]
         state: String,
-        /// order-fulfilment, return-and-refund
+        /// order-fulfilment, return-refund
         #[arg(long = "type", default_value = "")]
         saga_type: String,
         /// Started at least this long ago: 90s, 5m, 2h
@@ -116,7 +116,7 @@ fn outline(saga_type: &str) -> Done {
     let definitions = orchestrator::sagas::definitions(&orchestrator::sagas::Deadlines::default());
     match definitions.iter().find(|d| d.saga_type() == saga_type) {
         Some(definition) => {
-            println!("{}", definition.outline());
+            print!("{}", definition.outline());
             Ok(())
         }
         None => {
