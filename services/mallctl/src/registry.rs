@@ -53,14 +53,14 @@ pub async fn run(command: Command, format: Format) -> Done {
 type Line = (Vec<String>, bool);
 
 fn conclude(format: Format, headers: &[&str], lines: Vec<Line>, what: &str) -> Done {
-    let refused = lines.iter().filter(|(_, refused)| *refused).count();
+    let refused: Vec<_> = lines.iter().filter(|(_, refused)| *refused).map(|(row, _)| row.join("  ")).collect();
     let rows: Vec<_> = lines.into_iter().map(|(row, _)| row).collect();
     output::print(format, headers, &rows);
-    match refused {
-        0 => Ok(()),
-        1 => Err(Failure::Check(format!("1 of {} schemas is {what}", rows.len()))),
-        _ => Err(Failure::Check(format!("{refused} of {} schemas are {what}", rows.len()))),
+    if refused.is_empty() {
+        return Ok(());
     }
+    // Once more behind the table, which is long.
+    Err(Failure::Check(format!("{} of {} schemas {what}:\n{}", refused.len(), rows.len(), refused.join("\n"))))
 }
 
 fn offline() -> Vec<Line> {
