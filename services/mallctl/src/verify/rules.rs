@@ -73,7 +73,7 @@ fn ledgers(facts: &Facts, ledger: &[Value]) -> Verdict {
     let open = under_way(facts);
     let ours: HashSet<(String, i64)> = rows(facts, "payment")
         .iter()
-        .filter_map(|p| Some((p.id.to_string(), amount(&p.state["captured"])).into()))
+        .map(|p| (p.id.to_string(), amount(&p.state["captured"])))
         .filter(|(_, captured): &(String, i64)| *captured > 0)
         .collect();
     let mut captured: HashMap<&str, i64> = HashMap::new();

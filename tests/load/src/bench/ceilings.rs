@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use rdkafka::{
-    ClientConfig, Message,
+    ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{Consumer, StreamConsumer},
