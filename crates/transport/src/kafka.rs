@@ -239,7 +239,10 @@ impl Log for KafkaLog {
         let count = self.partition_count(topic).await?;
         let name = self.topic(topic);
         self.blocking("end offsets", move |producer| {
-            let end = |p| Ok(producer.client().fetch_watermarks(&name, p, REQUEST_TIMEOUT)?.1);
+            let end = |p| {
+                let (first, end) = producer.client().fetch_watermarks(&name, p, REQUEST_TIMEOUT)?;
+                Ok(if first == end { 0 } else { end })
+            };
             (0..count).map(end).collect()
         })
         .await
