@@ -15,11 +15,14 @@ use std::{
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Create the topics that are missing
+    /// Create the topics that are missing, then verify all
+    #[command(after_help = "Example:\n  MALLBOTS_KAFKA=127.0.0.1:9092 mallctl topics apply --replication 3")]
     Apply(Options),
     /// Compare the topics with the file; exit 1 when they differ
+    #[command(after_help = "Example:\n  MALLBOTS_KAFKA=127.0.0.1:9092 mallctl topics verify -o json")]
     Verify(Options),
     /// Does the file name exactly the platform's topics, with sound settings? Asks no broker; exit 1 when not
+    #[command(after_help = "Example:\n  mallctl topics check --file infra/kafka/topics.yaml")]
     Check {
         /// Another file than infra/kafka/topics.yaml
         #[arg(long)]
