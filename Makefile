@@ -6,6 +6,8 @@ CACHE := $(or $(MALLBOTS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mallbots)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 BIN := $(CARGO_TARGET_DIR)/debug
 FAST := $(CARGO_TARGET_DIR)/release
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
 
 .PHONY: help demo run test bench bench-kiosk bench-growth lint clean cargo
@@ -40,9 +42,22 @@ test: cargo ## every test, unit to end to end, on real servers it brings up
 	cargo build --locked --workspace
 	$(BIN)/servers run -- cargo test --locked --workspace
 
-lint: cargo ## format, clippy with warnings denied, outlines and topics
+lint: cargo $(DENY) ## format, clippy with warnings denied, dependencies, schemas, topics and saga outlines
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(DENY) --offline check bans licenses sources
+# The advisory database is a git repository of its own: where it cannot be fetched, that is said and nothing else is.
+	@if $(DENY) fetch db >/dev/null 2>&1; then $(DENY) check advisories; \
+	else echo "advisories: not checked, the advisory database cannot be reached from here"; fi
+	cargo build --locked -p mallctl
+	$(BIN)/mallctl schemas check --offline >/dev/null
+	$(BIN)/mallctl topics check >/dev/null
+	@for outline in orchestrator/outlines/*.txt; do \
+	    echo "$$outline"; $(BIN)/mallctl sagas outline "$$(basename "$$outline" .txt)" | diff "$$outline" - || exit 1; done
+
+# Some minutes, once: it stays in the cache.
+$(DENY):
+	env -u CARGO_TARGET_DIR cargo install cargo-deny --locked --version $(DENY_VERSION) --root "$(CACHE)/cargo-deny-$(DENY_VERSION)"
 
 clean: ## removes what was built; downloads stay in the cache
 	rm -rf "$(CARGO_TARGET_DIR)"

@@ -10,6 +10,13 @@ use std::{
 };
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mallctl verify --wait 60s                       let what runs end first
+  mallctl verify --client-log told.jsonl          also what clients were told
+  mallctl verify -o json | jq '.[] | select(.verdict != \"ok\")'
+
+Exit codes: 0 all hold, 1 one is broken and its offending ids are printed, 3 a server cannot be reached.")]
 pub struct Command {
     /// First wait until every saga has ended and every outbox is empty, at most this long
     #[arg(long, value_parser = crate::sagas::duration_ms, default_value = "0s")]
@@ -46,5 +53,9 @@ pub async fn run(command: Command, format: Format) -> Done {
         .collect();
     output::print(format, &["invariant", "checked", "verdict", "offending"], &rows);
     let broken = verdicts.iter().filter(|v| !v.broken.is_empty()).count();
-    if broken == 0 { Ok(()) } else { Err(Failure::Check(format!("{broken} invariants are broken"))) }
+    match broken {
+        0 => Ok(()),
+        1 => Err(Failure::Check("an invariant is broken".into())),
+        _ => Err(Failure::Check(format!("{broken} invariants are broken"))),
+    }
 }

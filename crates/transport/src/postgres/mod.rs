@@ -6,7 +6,7 @@ mod tx;
 
 use crate::{
     error::Error,
-    ports::{Backlog, JournalEntry, Lease, OutboxRow, Parked, ParkedAction, Query, Row, Store},
+    ports::{Backlog, JournalEntry, Lease, OutboxRow, Parked, ParkedAction, Query, Row, Store, Waiting},
 };
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use message::EffectKey;
@@ -206,6 +206,16 @@ impl Store for PgStore {
         let statement = client.prepare_cached(sql).await.map_err(|e| classify("timers", e))?;
         let found = client.query(&statement, &[&(limit as i64)]).await.map_err(|e| classify("timers", e))?;
         Ok(found.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
+    }
+
+    async fn held(&self, consumer: &str) -> Result<Waiting, Error> {
+        let client = self.client().await?;
+        let sql = "SELECT count(DISTINCT coalesce(stream, id::text)),
+                          coalesce((extract(epoch FROM clock_timestamp()) * 1000)::bigint - min(since_ms), 0)
+                   FROM parked WHERE consumer = $1";
+        let statement = client.prepare_cached(sql).await.map_err(|e| classify("parked", e))?;
+        let row = client.query_one(&statement, &[&consumer]).await.map_err(|e| classify("parked", e))?;
+        Ok(Waiting { streams: row.get::<_, i64>(0) as u64, oldest_ms: row.get(1) })
     }
 
     async fn released(&self, consumer: &str, limit: usize) -> Result<Vec<(Parked, ParkedAction)>, Error> {
