@@ -201,8 +201,7 @@ fn turn(instance: &Instance, lifecycle: &Lifecycle) -> Option<Notice> {
     match lifecycle {
         Lifecycle::Started => Some(Notice::Started { saga_type: saga_type() }),
         Lifecycle::Stuck { .. } => Some(Notice::Stuck { saga_type: saga_type() }),
-        Lifecycle::StepDone { .. }
-        | Lifecycle::Compensating { .. }
+        Lifecycle::Compensating { .. }
         | Lifecycle::CancelTooLate { .. }
         | Lifecycle::Completed
         | Lifecycle::Compensated { .. } => None,

@@ -5,6 +5,7 @@
 
 pub mod compatibility;
 pub mod depot;
+pub mod done;
 pub mod grpc;
 pub mod ids;
 pub mod lines;

@@ -53,6 +53,13 @@ fn what_is_written_is_read_back_equal_and_to_the_last_byte() {
 }
 
 #[test]
+fn no_value_is_without_a_byte_since_there_are_clients_that_refuse_it() {
+    each_sample(|schema, avro, _, json| {
+        assert!(!written(avro, &typed(schema, &json)).is_empty(), "{}", schema.name);
+    });
+}
+
+#[test]
 fn a_missing_field_is_an_error_and_never_a_guess() {
     each_sample(|schema, _, _, json| {
         let Json::Object(fields) = json else { panic!("{} is no record", schema.name) };

@@ -19,6 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     after_help = "\
 Examples:
   mallbots all                     every role in one process
+  mallbots all --without payments  every role but one, whose place another program takes
   mallbots orders                  the orders service alone
   mallbots relay --context orders  only the outbox relay of orders
   mallbots robots --count 4        four shopper bots
@@ -34,7 +35,11 @@ struct Cli {
 #[derive(Subcommand)]
 pub enum Role {
     /// Every role but robots, in one process
-    All,
+    All {
+        /// Roles that run elsewhere, or that other programs take the place of
+        #[arg(long, value_delimiter = ',', value_parser = roles::ALL)]
+        without: Vec<String>,
+    },
     /// Stores, products and the catalogue
     Stores,
     /// Baskets and orders
