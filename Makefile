@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 BIN := $(CARGO_TARGET_DIR)/debug
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
 
-.PHONY: help demo run test lint clean cargo
+.PHONY: help demo run test crash lint clean cargo
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,13 @@ run: cargo ## the same platform, stays up until Ctrl-C
 test: cargo ## every test, unit to end to end, on real servers it brings up
 	cargo build --locked --workspace
 	$(BIN)/servers run -- cargo test --locked --workspace
+
+CRASH_ORDERS ?= 500
+ONLY ?=
+
+crash: cargo ## kills each role, the broker and Postgres under 500 orders each, about 20 minutes (SEED=1 CRASH_ORDERS=500 ONLY="depot kafka")
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-crash --seed $(SEED) --orders $(CRASH_ORDERS) $(addprefix --only ,$(ONLY))
 
 lint: cargo ## format, clippy with warnings denied, outlines and topics
 	cargo fmt --all --check

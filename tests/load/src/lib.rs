@@ -1,12 +1,14 @@
 //! What demo, crash runs, end-to-end tests and benchmarks share: the platform as processes, the mall's stores and bays,
 //! and customers who behave as a seed says, so that the end of each order is known beforehand.
 
+pub mod crash;
 pub mod customers;
 pub mod ledger;
 pub mod mall;
 pub mod plan;
 pub mod platform;
 
+pub use crash::{Fault, Outcome};
 pub use customers::{Crowd, Told};
 pub use mall::Mall;
 pub use plan::{Plan, Scenario};
