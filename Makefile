@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
 
-.PHONY: help demo run test bench bench-kiosk bench-growth lint clean cargo
+.PHONY: help demo run test crash bench bench-kiosk bench-growth lint clean cargo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,13 @@ bench-growth: cargo ## whether an order costs the same with 100,000 finished one
 test: cargo ## every test, unit to end to end, on real servers it brings up
 	cargo build --locked --workspace
 	$(BIN)/servers run -- cargo test --locked --workspace
+
+CRASH_ORDERS ?= 500
+ONLY ?=
+
+crash: cargo ## kills each role, the broker and Postgres under 500 orders each, about 20 minutes (SEED=1 CRASH_ORDERS=500 ONLY="depot kafka")
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-crash --seed $(SEED) --orders $(CRASH_ORDERS) $(addprefix --only ,$(ONLY))
 
 lint: cargo $(DENY) ## format, clippy with warnings denied, dependencies, schemas, topics and saga outlines
 	cargo fmt --all --check
