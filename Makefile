@@ -6,6 +6,9 @@ CACHE := $(or $(MALLBOTS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mallbots)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 BIN := $(CARGO_TARGET_DIR)/debug
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
+# Where a Docker engine answers, tests make their containers with the testcontainers crate; elsewhere its minutes of compiling are saved.
+ENGINE = $(if $(MALLBOTS_BACKEND)$(MALLBOTS_KAFKA),,$(shell docker info >/dev/null 2>&1 && echo yes))
+TEST_FEATURES = $(if $(ENGINE),--features servers/testcontainers)
 
 .PHONY: help demo run test lint clean cargo
 
@@ -24,8 +27,8 @@ run: cargo ## the same platform, stays up until Ctrl-C
 	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-demo --stay
 
 test: cargo ## every test, unit to end to end, on real servers it brings up
-	cargo build --locked --workspace
-	$(BIN)/servers run -- cargo test --locked --workspace
+	cargo build --locked --workspace $(TEST_FEATURES)
+	$(BIN)/servers run --testcontainers -- cargo test --locked --workspace $(TEST_FEATURES)
 
 lint: cargo ## format, clippy with warnings denied, outlines and topics
 	cargo fmt --all --check
