@@ -5,15 +5,16 @@ ORDERS ?= 300
 CACHE := $(or $(MALLBOTS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mallbots)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 BIN := $(CARGO_TARGET_DIR)/debug
+FAST := $(CARGO_TARGET_DIR)/release
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
 # Where a Docker engine answers, tests make their containers with the testcontainers crate; elsewhere its minutes of compiling are saved.
 ENGINE = $(if $(MALLBOTS_BACKEND)$(MALLBOTS_KAFKA),,$(shell docker info >/dev/null 2>&1 && echo yes))
 TEST_FEATURES = $(if $(ENGINE),--features servers/testcontainers)
 
-.PHONY: help demo run test lint clean cargo
+.PHONY: help demo run test bench bench-kiosk bench-growth lint clean cargo
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 cargo:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with https://rustup.rs"; exit 1; }
@@ -25,6 +26,18 @@ demo: cargo ## the platform with four robots and 300 orders on real servers, che
 run: cargo ## the same platform, stays up until Ctrl-C
 	cargo build --locked $(PROGRAMS)
 	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-demo --stay
+
+bench: cargo ## orders per second, latencies, cost and the servers' own ceilings, three runs (about 8 minutes; ARGS="--runs 1")
+	cargo build --locked --release $(PROGRAMS)
+	$(FAST)/servers run --profile bench -- $(FAST)/mall-bench orders $(ARGS)
+
+bench-kiosk: cargo ## the kiosk's REST path by itself
+	cargo build --locked --release $(PROGRAMS)
+	$(FAST)/servers run --profile bench -- $(FAST)/mall-bench kiosk $(ARGS)
+
+bench-growth: cargo ## whether an order costs the same with 100,000 finished ones in the store
+	cargo build --locked --release $(PROGRAMS)
+	$(FAST)/servers run --profile bench -- $(FAST)/mall-bench growth $(ARGS)
 
 test: cargo ## every test, unit to end to end, on real servers it brings up
 	cargo build --locked --workspace $(TEST_FEATURES)

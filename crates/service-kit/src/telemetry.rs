@@ -2,11 +2,15 @@
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use opentelemetry::{KeyValue, global::BoxedTracer, trace::TracerProvider as _};
+use opentelemetry::{
+    KeyValue,
+    global::BoxedTracer,
+    trace::{SpanId, TraceId, TracerProvider as _},
+};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{
     Resource,
-    trace::{Sampler, SdkTracerProvider},
+    trace::{IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider},
 };
 use std::{collections::HashMap, sync::OnceLock};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
@@ -63,8 +67,26 @@ fn provider(service: &'static str, endpoint: &str, ratio: f64) -> anyhow::Result
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_resource(resource)
+        .with_id_generator(Ids::default())
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
         .build())
+}
+
+/// Random ids, but for roots whose trace is that of an order.
+#[derive(Debug, Default)]
+struct Ids(RandomIdGenerator);
+
+impl IdGenerator for Ids {
+    fn new_trace_id(&self) -> TraceId {
+        match transport::spans::wanted_trace_id() {
+            Some(id) => TraceId::from_bytes(id.to_be_bytes()),
+            None => self.0.new_trace_id(),
+        }
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        self.0.new_span_id()
+    }
 }
 
 fn logs() -> anyhow::Result<()> {

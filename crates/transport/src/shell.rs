@@ -537,12 +537,11 @@ fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
     let CallInput { call, fold, decode, reply } = input;
     let key =
         call.idempotency.map(|i| (IdempotencyKey { caller: i.caller, route: call.name, key: i.key }, i.request_hash));
-    let span = spans::start(C::NAME, format!("{} {}", C::NAME, call.name), spans::Kind::Server, call.trace, &[]);
-    let correlation_id = call.correlation_id;
-    let span = span.map(|span| match &correlation_id {
-        Some(order) => span.with("order.id", order.clone()),
-        None => span,
-    });
+    let (name, correlation_id) = (format!("{} {}", C::NAME, call.name), call.correlation_id);
+    let span = match &correlation_id {
+        Some(order) => spans::start_for(C::NAME, name, spans::Kind::Server, call.trace, order),
+        None => spans::start(C::NAME, name, spans::Kind::Server, call.trace, &[]),
+    };
     Item {
         work: Some(Work::Call { fold, correlation_id, idempotency: key }),
         place: None,

@@ -1,7 +1,11 @@
 //! Spans of the message path, after the OpenTelemetry messaging conventions
 //! (<https://opentelemetry.io/docs/specs/semconv/messaging/>). An unsampled trace costs nothing but its context.
 
-use crate::ports::{NewRecord, Record};
+use crate::{
+    fold::Fnv,
+    ports::{NewRecord, Record},
+    unit::mix,
+};
 use message::{Envelope, TraceContext, short_name};
 use opentelemetry::{
     Context, KeyValue,
@@ -11,7 +15,9 @@ use opentelemetry::{
     },
 };
 use std::{
+    cell::Cell,
     collections::HashMap,
+    hash::Hasher,
     sync::OnceLock,
     time::{Duration, SystemTime},
 };
@@ -58,6 +64,42 @@ pub fn start(
     attributes: &[(&'static str, &str)],
 ) -> Option<Span> {
     start_at(service, name, kind, parent, attributes, None)
+}
+
+/// As [`start`], for what is about an order: a root goes into the trace of that order ([`trace_of`]), so that whatever the
+/// customer does later, paying or cancelling, is found in the one trace that the checkout began.
+pub fn start_for(
+    service: &'static str,
+    name: String,
+    kind: Kind,
+    parent: Option<TraceContext>,
+    order: &str,
+) -> Option<Span> {
+    WANTED.set(parent.is_none().then(|| trace_of(order)));
+    let span = start(service, name, kind, parent, &[("order.id", order)]);
+    WANTED.set(None);
+    span
+}
+
+thread_local! {
+    /// The id that the next root of this thread takes. Starting a span is synchronous, so nobody comes in between.
+    static WANTED: Cell<Option<u128>> = const { Cell::new(None) };
+}
+
+/// The id for a new root, where [`start_for`] wants a certain one: for the program's id generator.
+pub fn wanted_trace_id() -> Option<u128> {
+    WANTED.get()
+}
+
+/// The trace that everything about an order belongs to. It is derived from the order's id, and so is whether it is sampled.
+pub fn trace_of(order: &str) -> u128 {
+    let half = |salt: u64| {
+        let mut hash = Fnv::default();
+        hash.write_u64(salt);
+        hash.write(order.as_bytes());
+        mix(hash.finish())
+    };
+    (u128::from(half(1)) << 64) | u128::from(half(2).max(1))
 }
 
 fn start_at(

@@ -178,9 +178,11 @@ impl Unit {
         &self.meta
     }
 
-    /// What this fold emits from here on belongs to this trace and order: for wake-ups, which have no message behind them.
+    /// What this fold emits from here on belongs to this trace and order, also when the input came in another trace or, as
+    /// wake-ups do, in none.
     pub fn follow(&mut self, trace: Option<TraceContext>, correlation_id: Option<String>) {
-        self.meta.trace = self.meta.trace.or(trace);
+        let within = |input: &TraceContext| trace.is_none_or(|t| t.trace_id == input.trace_id);
+        self.meta.trace = self.meta.trace.filter(within).or(trace);
         self.meta.correlation_id = self.meta.correlation_id.take().or(correlation_id);
     }
 
@@ -432,7 +434,7 @@ fn downcast<A: Aggregate>(state: &dyn State) -> Fold<A> {
 }
 
 /// SplitMix64's finalizer (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-fn mix(mut z: u64) -> u64 {
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

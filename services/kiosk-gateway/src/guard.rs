@@ -3,7 +3,7 @@
 use crate::{config::Limits, metric_names as names, problem::Problem};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderValue, header::HeaderName, request::Parts},
+    http::{HeaderValue, Method, header::HeaderName, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -95,12 +95,13 @@ fn method(request: &Request) -> &str {
 
 fn open(request: &Request, route: &str) -> Option<Span> {
     let parent = request.headers().get(&TRACEPARENT).and_then(|v| v.to_str().ok()?.parse().ok());
-    let attributes = [("http.request.method", method(request)), ("http.route", route)];
-    let span = spans::start("kiosk-gateway", route.to_owned(), Kind::Server, parent, &attributes)?;
-    Some(match order_id(request.uri().path()) {
-        Some(id) => span.with("order.id", id.to_string()),
-        None => span,
-    })
+    // Looking at an order changes nothing: a kiosk that asks every second must not fill the order's trace.
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let span = match order_id(request.uri().path()).filter(|_| changes) {
+        Some(id) => spans::start_for("kiosk-gateway", route.to_owned(), Kind::Server, parent, &id.to_string()),
+        None => spans::start("kiosk-gateway", route.to_owned(), Kind::Server, parent, &[]),
+    };
+    Some(span?.with("http.request.method", method(request)).with("http.route", route))
 }
 
 /// Baskets share their order's id, so the trace of an order begins with its basket.

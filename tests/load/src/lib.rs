@@ -1,6 +1,7 @@
 //! What demo, crash runs, end-to-end tests and benchmarks share: the platform as processes, the mall's stores and bays,
 //! and customers who behave as a seed says, so that the end of each order is known beforehand.
 
+pub mod bench;
 pub mod customers;
 pub mod ledger;
 pub mod mall;

@@ -121,6 +121,12 @@ impl Platform {
         Ok(())
     }
 
+    /// Starts `count` shopper bots.
+    pub fn spawn_robots(&mut self, count: usize) -> Result<()> {
+        self.options.robots = count;
+        self.spawn("robots")
+    }
+
     /// `kill -9`.
     pub async fn kill(&mut self, role: &str) -> Result<()> {
         let child = self.processes.get_mut(role).with_context(|| format!("{role} does not run"))?;
