@@ -88,7 +88,7 @@ impl Cache {
         if try_lock(&file).doing(doing)? {
             return Ok(file);
         }
-        say(format!("another launcher is fetching {name}; waiting for it"));
+        say(format!("another launcher is making {name}; waiting for it"));
         // Asked again and again rather than in one blocking call, which Ctrl-C could not end.
         let free = async {
             while !try_lock(&file).doing(doing)? {
