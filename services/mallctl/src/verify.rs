@@ -18,8 +18,12 @@ MALLBOTS_PAYMENTS_URL, whoever implements payments. Where another program takes 
 context as foreign: its topics are checked like all others, its tables are not looked for.
 
 Examples:
-  mallctl verify --wait 60s
-  mallctl verify --foreign payments    payments is somebody else's program")]
+  mallctl verify --wait 60s                       let what runs end first
+  mallctl verify --client-log told.jsonl          also what clients were told
+  mallctl verify --foreign payments               payments is somebody else's program
+  mallctl verify -o json | jq '.[] | select(.verdict != \"ok\")'
+
+Exit codes: 0 all hold, 1 one is broken and its offending ids are printed, 3 a server cannot be reached.")]
 pub struct Command {
     /// First wait until every saga has ended and every outbox is empty, at most this long
     #[arg(long, value_parser = crate::sagas::duration_ms, default_value = "0s")]
@@ -69,5 +73,9 @@ pub async fn run(command: Command, format: Format) -> Done {
         }
     }
     let broken = verdicts.iter().filter(|v| !v.broken.is_empty()).count();
-    if broken == 0 { Ok(()) } else { Err(Failure::Check(format!("{broken} invariants are broken"))) }
+    match broken {
+        0 => Ok(()),
+        1 => Err(Failure::Check("an invariant is broken".into())),
+        _ => Err(Failure::Check(format!("{broken} invariants are broken"))),
+    }
 }

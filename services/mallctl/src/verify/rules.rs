@@ -60,8 +60,14 @@ fn clients(facts: &Facts, told: &[Value]) -> Verdict {
 
 fn stuck(facts: &Facts) -> Verdict {
     let sagas = rows(facts, "saga");
-    let broken = sagas.iter().filter(|s| !matches!(s.status.as_str(), "completed" | "compensated"));
-    let broken = broken.map(|s| format!("saga {} is {}", s.id, s.status)).collect();
+    let open = sagas.iter().filter(|s| !matches!(s.status.as_str(), "completed" | "compensated"));
+    let broken = open.map(|s| {
+        let orphaned =
+            serde_json::from_value::<orchestrator::Instance>(s.state.clone()).ok().and_then(|i| i.orphaned());
+        let why = orphaned.map(|why| format!(", an orphan: {why}")).unwrap_or_default();
+        format!("saga {} is {}{why}", s.id, s.status)
+    });
+    let broken = broken.collect();
     Verdict { name: "I4 ended", checked: format!("{} sagas", sagas.len()), broken }
 }
 
@@ -131,7 +137,9 @@ fn effects(facts: &Facts) -> Verdict {
             let Some(answers) = given.get(&(*saga, effect.clone())) else { continue };
             compared += 1;
             if direction == "do" && answers.iter().any(|a| a.as_str() != Some(expected)) {
-                broken.push(format!("saga {saga}: {effect} was answered {expected}, its fence says {answers:?}"));
+                let said: Vec<_> = answers.iter().map(|a| a.as_str().unwrap_or("nothing")).collect();
+                broken
+                    .push(format!("saga {saga}: {effect} was answered {expected}, its fence says {}", said.join(", ")));
             }
         }
     }
