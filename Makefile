@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
 
-.PHONY: help demo run test crash bench bench-kiosk bench-growth lint clean cargo
+.PHONY: help demo run test crash garbage bench bench-kiosk bench-growth lint clean cargo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,10 @@ bench-growth: cargo ## whether an order costs the same with 100,000 finished one
 test: cargo ## every test, unit to end to end, on real servers it brings up
 	cargo build --locked --workspace
 	$(BIN)/servers run -- cargo test --locked --workspace
+
+garbage: cargo ## orders run while garbage pours into the topics: parked or refused, memory flat (SEED=1)
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-garbage --seed $(SEED)
 
 CRASH_ORDERS ?= 500
 ONLY ?=
