@@ -9,6 +9,9 @@ FAST := $(CARGO_TARGET_DIR)/release
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
+# Where a Docker engine answers, tests make their containers with the testcontainers crate; elsewhere its minutes of compiling are saved.
+ENGINE = $(if $(MALLBOTS_BACKEND)$(MALLBOTS_KAFKA),,$(shell docker info >/dev/null 2>&1 && echo yes))
+TEST_FEATURES = $(if $(ENGINE),--features servers/testcontainers)
 
 .PHONY: help demo run test crash garbage bench bench-kiosk bench-growth lint clean cargo
 
@@ -39,8 +42,8 @@ bench-growth: cargo ## whether an order costs the same with 100,000 finished one
 	$(FAST)/servers run --profile bench -- $(FAST)/mall-bench growth $(ARGS)
 
 test: cargo ## every test, unit to end to end, on real servers it brings up
-	cargo build --locked --workspace
-	$(BIN)/servers run -- cargo test --locked --workspace
+	cargo build --locked --workspace $(TEST_FEATURES)
+	$(BIN)/servers run --testcontainers -- cargo test --locked --workspace $(TEST_FEATURES)
 
 garbage: cargo ## orders run while garbage pours into the topics: parked or refused, memory flat (SEED=1)
 	cargo build --locked $(PROGRAMS)

@@ -1,6 +1,8 @@
-//! The real thing: all servers as native processes, killed and restarted with their data still there, stopped without a trace.
+//! The real thing, processes or containers as this machine has it: all servers killed and restarted with their data still there,
+//! stopped without a trace.
 
-use std::path::Path;
+mod traces;
+
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -8,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use servers::{Backend, Jaeger, Options, Servers};
+use servers::{Jaeger, Options, Servers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls};
@@ -17,7 +19,7 @@ const SCHEMA: &str = r#"{"schema":"{\"type\":\"record\",\"name\":\"A\",\"fields\
 
 fn options() -> Options {
     // Of our own: these servers get killed, which must not happen to those that other tests share.
-    Options { jaeger: Jaeger::IfBuilt, backend: Backend::Native, own: true, ..Options::default() }
+    Options { jaeger: Jaeger::IfBuilt, prefer_testcontainers: true, own: true, ..Options::default() }
 }
 
 #[tokio::test]
@@ -28,14 +30,10 @@ async fn servers_come_back_with_their_data_after_a_kill_and_leave_nothing_when_s
     if let Some(jaeger) = &servers.addresses().jaeger {
         assert!(http(jaeger, "GET", "/api/services", "").await.starts_with("HTTP/1.1 200"));
     }
-    let pids = servers.control().unwrap().pids();
-    let folder = servers.control().unwrap().file().parent().unwrap().to_owned();
-    assert!(pids.len() >= 3 && folder.exists());
+    let traces = traces::Traces::of(servers.control().unwrap());
+    assert!(traces.servers() >= 3, "{traces:?}");
     servers.stop().await;
-    assert!(!folder.exists(), "the data is still there");
-    // A zombie that waits to be reaped has no working folder any more.
-    let left: Vec<_> = pids.iter().filter(|(_, pid)| Path::new(&format!("/proc/{pid}/cwd")).exists()).collect();
-    assert!(left.is_empty(), "{left:?} still run");
+    assert_eq!(traces.left(), Vec::<String>::new());
 }
 
 async fn kafka_keeps_a_record_over_a_kill(servers: &Servers) {
@@ -84,7 +82,7 @@ async fn postgres_and_registry_keep_theirs_over_an_immediate_shutdown(servers: &
 
     let client = postgres(servers, "postgres").await;
     assert_eq!(client.query_one("SELECT n FROM kept", &[]).await.unwrap().get::<_, i32>(0), 7);
-    wait_for(async || http(registry, "GET", "/subjects", "").await.contains("kept")).await;
+    eventually(async || http(registry, "GET", "/subjects", "").await.contains("kept")).await;
 }
 
 async fn postgres(servers: &Servers, database: &str) -> Client {
@@ -110,7 +108,7 @@ async fn http(base: &str, method: &str, path: &str, body: &str) -> String {
 }
 
 /// The registry's connections to Postgres broke; it makes new ones by itself.
-async fn wait_for(condition: impl AsyncFn() -> bool) {
+async fn eventually(condition: impl AsyncFn() -> bool) {
     let reached = async {
         while !condition().await {
             tokio::task::yield_now().await;
