@@ -108,6 +108,8 @@ impl FromStr for Outcome {
 
 /// A business "no": a normal answer with a stable code and a sentence a person can read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+// The record's name on the wire: a typed Avro reader compares it with the type's.
+#[serde(rename = "Refused")]
 #[error("{code}: {message}")]
 pub struct Refusal {
     /// Stable, `<context>.<reason>`, for example `payments.declined`.

@@ -61,7 +61,7 @@ fn approve(_: &Toy, unit: &mut Unit, command: &ApproveOrder, _: &SagaRef) -> Fol
     let deadline_ms = Some(unit.now_ms() + DEADLINE_MS);
     unit.put(id, Tally { approved: tally.approved + 1, deadline_ms, ..tally });
     unit.emit::<Tally, _>(id, OrderApproved { order_id: command.order_id })?;
-    Ok(Answer::Now(OrderApprovalDone {}))
+    Ok(Answer::Now(OrderApprovalDone::default()))
 }
 
 /// The reason decides what becomes of it.
@@ -143,7 +143,7 @@ async fn deliver(toy: &MemoryShell<Toy>, seq: u64, reason: &str) {
 #[tokio::test]
 async fn a_command_is_answered_and_its_event_published() {
     let toy = toy();
-    assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone {}));
+    assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone::default()));
     assert_eq!(count(&toy).await, (1, 0));
     assert_eq!(toy.published::<OrderApproved>(), [OrderApproved { order_id: order_id() }]);
     assert_eq!(toy.store.backlog().await.unwrap().rows, 0, "what is sent is deleted");
@@ -165,8 +165,8 @@ async fn a_repeated_command_has_one_effect_and_each_attempt_its_answer() {
     let toy = toy();
     let first = do_ref(ORDER, "approve-order");
     let again = SagaRef { attempt: 2, ..first.clone() };
-    assert_eq!(toy.ask(&first, approval()).await, Ok(OrderApprovalDone {}));
-    assert_eq!(toy.ask(&again, approval()).await, Ok(OrderApprovalDone {}));
+    assert_eq!(toy.ask(&first, approval()).await, Ok(OrderApprovalDone::default()));
+    assert_eq!(toy.ask(&again, approval()).await, Ok(OrderApprovalDone::default()));
     assert_eq!(count(&toy).await, (1, 0));
 }
 
@@ -189,7 +189,7 @@ async fn whatever_becomes_of_a_commit_its_effect_stands_once() {
     ] {
         let toy = toy();
         faults.iter().for_each(|fault| toy.store.fail_next_commit(*fault));
-        assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone {}), "{faults:?}");
+        assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone::default()), "{faults:?}");
         assert_eq!(count(&toy).await, (1, 0), "{faults:?}");
         assert_eq!(toy.published::<OrderApproved>().len(), 1, "{faults:?}");
     }

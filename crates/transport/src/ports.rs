@@ -52,7 +52,8 @@ pub trait Log: Clone + Send + Sync + 'static {
     /// Joins consumer group `group` on `topics`, starting at the committed offset, else at the beginning.
     fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Self::Consumer>;
 
-    /// For each partition of `topic`, the offset after its last record.
+    /// For each partition of `topic`, the offset after its last record; 0 where none is left, also when retention has
+    /// deleted them all: nobody can read up to an offset behind which nothing lies.
     fn end_offsets(&self, topic: &str) -> impl Future<Output = Result<Vec<i64>>> + Send;
 
     /// The partition that `key` has on `topic` (murmur2, as the Java client's default).
@@ -286,6 +287,15 @@ pub struct Backlog {
     pub oldest_ms: i64,
 }
 
+/// What is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Streams that wait; a record without a stream counts as one.
+    pub streams: u64,
+    /// Age of the oldest record.
+    pub oldest_ms: i64,
+}
+
 /// Which rows a listing returns, newest id first.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
@@ -335,6 +345,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         consumer: &str,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(Parked, ParkedAction)>>> + Send;
+    fn held(&self, consumer: &str) -> impl Future<Output = Result<Waiting>> + Send;
     /// Deletes what is past its keep: idempotency answers after 24 h.
     fn sweep(&self) -> impl Future<Output = Result<u64>> + Send;
 }

@@ -196,6 +196,10 @@ impl<C: Context, S: Store> Shell<C, S> {
             overloaded: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
         };
+        for name in m::FROM_THE_START {
+            metrics::counter!(*name, "context" => C::NAME).absolute(0);
+        }
+        metrics::gauge!(m::CONSUMER_LAG_SECONDS, "context" => C::NAME).set(0.0);
         Self { inner: Arc::new(inner) }
     }
 
@@ -421,6 +425,10 @@ impl<C: Context, S: Store> Shell<C, S> {
         let seed = self.inner.seed.fetch_add(0x1_0000_0001, Ordering::Relaxed);
         let mut unit = Unit::new(C::NAME, self.inner.codec.clone(), seed);
         unit.now_ms = loaded.now_ms;
+        if let Some(made_ms) = items.iter().filter_map(made_ms).min() {
+            let lag = (loaded.now_ms - made_ms).max(0) as f64 / 1000.0;
+            metrics::gauge!(m::CONSUMER_LAG_SECONDS, "context" => C::NAME).set(lag);
+        }
         let marks = std::mem::take(&mut loaded.marks).into_iter().collect();
         let stored = std::mem::take(&mut loaded.answers).into_iter().collect();
         take_in(&mut unit, &wanted, loaded);
@@ -433,7 +441,7 @@ impl<C: Context, S: Store> Shell<C, S> {
                 let done = done.into_iter().map(|d| d.unwrap_or_else(|| Done::Failed("folded on nothing".into())));
                 let done: Vec<_> = done.collect();
                 let (changes, outside) = pass.finish(&mut unit).map_err(Error::Poison)?;
-                self.commit(tx, changes, outside).await?;
+                self.commit(tx, changes, outside, unit.now_ms).await?;
                 metrics::histogram!(m::BATCH_SECONDS, "context" => C::NAME).record(started.elapsed().as_secs_f64());
                 return Ok(done);
             }
@@ -448,6 +456,7 @@ impl<C: Context, S: Store> Shell<C, S> {
         tx: S::Tx,
         mut changes: crate::ports::Changes,
         outside: Vec<Box<dyn Any + Send>>,
+        now_ms: i64,
     ) -> Result<(), Error> {
         let handed = match tx.commit(C::NAME, &changes).await {
             Ok(committed) => {
@@ -467,6 +476,10 @@ impl<C: Context, S: Store> Shell<C, S> {
         };
         if handed && !changes.outbox.is_empty() {
             let _ = self.inner.hand_over.try_send(std::mem::take(&mut changes.outbox));
+        }
+        let overtaken = changes.park.iter().filter(|parked| parked.gap && parked.since_ms == now_ms).count();
+        if overtaken > 0 {
+            metrics::counter!(m::ORDER_VIOLATIONS, "context" => C::NAME).increment(overtaken as u64);
         }
         for request in outside {
             let _ = self.inner.outside.try_send(request);
@@ -547,6 +560,16 @@ fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
         place: None,
         reply: Some((reply, decode)),
         span,
+    }
+}
+
+/// When a record was made, by its producer's clock.
+fn made_ms<C: Context>(item: &Item<C>) -> Option<i64> {
+    match item.work.as_ref()? {
+        Work::Message { envelope, parked: None, .. } | Work::Reply { envelope, parked: None, .. } => {
+            Some(envelope.time_ms).filter(|ms| *ms > 0)
+        }
+        _ => None,
     }
 }
 

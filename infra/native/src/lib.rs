@@ -17,6 +17,7 @@ mod options;
 mod ports;
 mod probe;
 mod process;
+mod python;
 mod resolve;
 mod say;
 mod server;
@@ -27,6 +28,7 @@ pub use control::{Control, STATE};
 pub use doctor::report as doctor;
 pub use error::Error;
 pub use options::{Backend, Jaeger, Options, Profile};
+pub use python::python;
 
 use guard::Guard;
 use resolve::{Docker, Source};

@@ -30,6 +30,11 @@ pub(crate) const GO: Tool = Tool {
     purpose: "Go 1.21 or later, builds Jaeger once; Debian 12's is too old: https://go.dev/dl",
     package: "golang-go",
 };
+pub(crate) const PYTHON: Tool = Tool {
+    program: "python3",
+    purpose: "Python 3.9 or later, runs the participants in Python",
+    package: "python3-venv",
+};
 
 impl Tool {
     pub(crate) fn path(&self) -> Option<PathBuf> {

@@ -69,34 +69,3 @@ async fn one_trace_of(told: &[Told], end: &str, services: &[&str]) -> Result<Str
     }
     Ok(text)
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killing_the_whole_backend_in_mid_flight_loses_and_doubles_nothing() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let mut platform = start(folder.path(), "crash").await?;
-    let mall = Mall::open(platform.url("stores"), platform.url("depot"), 3, 100).await?;
-    let plan = Plan::draw(5, 60, mall.ordinary.len());
-    let kiosk = platform.url("kiosk-gateway");
-    let crowd = Crowd { kiosk, mall, at_once: 16, patience: Duration::from_secs(120), run: "crash".into() };
-    let (ended, mut halfway) = tokio::sync::watch::channel(0_usize);
-    let mut seen = 0;
-    let shopping = crowd.shop(&plan, |_| {
-        seen += 1;
-        ended.send_replace(seen);
-    });
-    let killing = async {
-        halfway.wait_for(|n| *n >= 10).await?;
-        let before = platform.pid("all");
-        platform.kill("all").await?;
-        platform.spawn("all")?;
-        assert_ne!(platform.pid("all"), before, "nothing was killed");
-        platform.wait_until_ready().await
-    };
-    let (told, killed) = tokio::join!(shopping, killing);
-    killed?;
-    for one in told? {
-        assert_eq!(Some(one.end.as_str()), one.scenario.map(Scenario::end), "order {}", one.order_id);
-    }
-    platform.ctl(&["verify", "--wait", "60s"]).await?;
-    platform.stop().await
-}

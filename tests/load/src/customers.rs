@@ -6,6 +6,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -24,11 +25,32 @@ pub struct Told {
     pub end: String,
     #[serde(skip)]
     pub total: i64,
-    /// Checkout to approved, and to the end.
+    /// When the checkout was first sent.
+    #[serde(skip)]
+    pub begun: Instant,
+    /// From there to the checkout's answer, to approved, and to the end.
+    #[serde(skip)]
+    pub accepted: Option<Duration>,
     #[serde(skip)]
     pub approved: Option<Duration>,
     #[serde(skip)]
     pub ended: Option<Duration>,
+}
+
+impl Told {
+    /// Whether the order ended as its customer's story has it.
+    pub fn as_predicted(&self) -> bool {
+        self.scenario.is_none_or(|s| s.end() == self.end)
+    }
+
+    /// Whether the order had been accepted and had not ended at that moment.
+    pub fn in_flight(&self, at: Instant) -> bool {
+        self.accepted.is_some_and(|took| self.begun + took <= at) && self.ended_at().is_none_or(|end| end > at)
+    }
+
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended.map(|took| self.begun + took)
+    }
 }
 
 /// All customers of a run.
@@ -43,18 +65,44 @@ pub struct Crowd {
 }
 
 const POLL: Duration = Duration::from_millis(100);
+/// Who has waited for long looks less often, or a mall at a standstill would be kept busy by questions alone.
+const SLOWEST_POLL: Duration = Duration::from_secs(1);
+
+/// The pause before the next question of somebody who has waited since `since`.
+async fn pause(since: Instant) {
+    tokio::time::sleep((since.elapsed() / 10).clamp(POLL, SLOWEST_POLL)).await;
+}
 
 impl Crowd {
     /// Every order of the plan, in no order; `seen` is called as each ends.
-    pub async fn shop(&self, plan: &Plan, mut seen: impl FnMut(&Told)) -> Result<Vec<Told>> {
+    pub async fn shop(&self, plan: &Plan, seen: impl FnMut(&Told)) -> Result<Vec<Told>> {
+        self.come(plan, Duration::ZERO, self.at_once, seen).await
+    }
+
+    /// As [`Crowd::shop`], but a customer comes every `every`, however many are in the mall already.
+    pub async fn shop_steadily(&self, plan: &Plan, every: Duration, seen: impl FnMut(&Told)) -> Result<Vec<Told>> {
+        self.come(plan, every, plan.orders.len().max(1), seen).await
+    }
+
+    async fn come(
+        &self,
+        plan: &Plan,
+        every: Duration,
+        at_once: usize,
+        mut seen: impl FnMut(&Told),
+    ) -> Result<Vec<Told>> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(15)).build()?;
+        let opened = tokio::time::Instant::now();
         let orders = plan.orders.iter().enumerate();
         let mut told = Vec::with_capacity(plan.orders.len());
         let mut running = stream::iter(orders.map(|(number, planned)| {
             let visit = Visit { crowd: self, http: http.clone(), planned, number };
-            async move { visit.run().await.with_context(|| format!("order {number}, {}", planned.scenario.name())) }
+            async move {
+                tokio::time::sleep_until(opened + every * number as u32).await;
+                visit.run().await.with_context(|| format!("order {number}, {}", planned.scenario.name()))
+            }
         }))
-        .buffer_unordered(self.at_once);
+        .buffer_unordered(at_once);
         while let Some(one) = running.next().await {
             let one = one?;
             seen(&one);
@@ -71,66 +119,110 @@ struct Visit<'a> {
     number: usize,
 }
 
+/// What became of a request, repeats included.
+enum Answer {
+    Ok(Value),
+    /// Said no, with the status and the code of the problem.
+    Refused(StatusCode, String),
+    /// No answer before patience ended: it may have happened.
+    Unknown(String),
+}
+
 impl Visit<'_> {
     async fn run(&self) -> Result<Told> {
-        let basket = self.post("/v1/baskets", &json!({}), "basket").await?;
+        let basket = self.must("/v1/baskets", self.post("/v1/baskets", &json!({}), "basket").await?)?;
         let id = basket["basket_id"].as_str().context("a basket without id")?.to_owned();
         for (product, quantity) in self.items() {
-            self.put(&format!("/v1/baskets/{id}/items/{product}"), &json!({"quantity": quantity}), &product).await?;
+            let path = format!("/v1/baskets/{id}/items/{product}");
+            self.must(&path, self.put(&path, &json!({"quantity": quantity}), &product).await?)?;
         }
-        let started = Instant::now();
         let checkout = json!({
             "phone": format!("+49170{:07}", self.number),
             "payment_token": self.token(),
             "pay": if self.pays_now() { "now" } else { "on_arrival" },
             "customer_ref": format!("customer-{}", self.number),
         });
-        self.post(&format!("/v1/baskets/{id}/checkout"), &checkout, "checkout").await?;
-        self.follow(id, started).await
+        let mut told = self.nothing_told(id);
+        let path = format!("/v1/baskets/{}/checkout", told.order_id);
+        match self.post(&path, &checkout, "checkout").await? {
+            Answer::Ok(_) => {
+                (told.answered, told.accepted) = ("ok", Some(told.begun.elapsed()));
+                self.follow(told).await
+            }
+            Answer::Refused(status, code) => Ok(Told {
+                answered: "refused",
+                end: format!("refused at checkout: {status} {code}"),
+                code: Some(code),
+                ..told
+            }),
+            Answer::Unknown(why) => Ok(Told { end: format!("checkout not answered: {why}"), ..told }),
+        }
     }
 
-    async fn follow(&self, id: String, started: Instant) -> Result<Told> {
-        let mut told = Told {
-            order_id: id.clone(),
-            answered: "ok",
+    fn nothing_told(&self, order_id: String) -> Told {
+        Told {
+            order_id,
+            answered: "unknown",
             code: None,
             scenario: Some(self.planned.scenario),
             end: String::new(),
             total: 0,
+            begun: Instant::now(),
+            accepted: None,
             approved: None,
             ended: None,
-        };
+        }
+    }
+
+    async fn follow(&self, mut told: Told) -> Result<Told> {
+        let path = format!("/v1/orders/{}", told.order_id);
         let mut acted = false;
-        while started.elapsed() < self.crowd.patience {
-            let order = self.get(&format!("/v1/orders/{id}")).await?;
+        while told.begun.elapsed() < self.crowd.patience {
+            let order = match self.get(&path).await? {
+                Answer::Ok(order) => order,
+                Answer::Refused(status, code) => return Ok(Told { end: format!("lost: {status} {code}"), ..told }),
+                Answer::Unknown(_) => break,
+            };
             told.end = order["status"].as_str().unwrap_or_default().to_owned();
             told.total = order["total"]["amount"].as_i64().unwrap_or_default();
             if told.approved.is_none() && matches!(told.end.as_str(), "approved" | "shopping" | "ready" | "completed") {
-                told.approved = Some(started.elapsed());
+                told.approved = Some(told.begun.elapsed());
             }
             if matches!(told.end.as_str(), "completed" | "cancelled" | "rejected") {
-                told.ended = Some(started.elapsed());
+                told.ended = Some(told.begun.elapsed());
                 break;
             }
-            acted = acted || self.act(&id, &told.end).await?;
-            tokio::time::sleep(POLL).await;
+            acted = acted || self.act(&told.order_id, &told.end).await?;
+            pause(told.begun).await;
         }
         Ok(told)
     }
 
     /// Pays or cancels when the moment of the story has come; answers whether it did.
     async fn act(&self, id: &str, state: &str) -> Result<bool> {
-        match self.planned.scenario {
-            Scenario::PaysOnArrival if state == "ready" => {
-                self.post(&format!("/v1/orders/{id}/pay"), &json!({}), "pay").await?;
-                Ok(true)
-            }
+        let (path, body) = match self.planned.scenario {
+            Scenario::PaysOnArrival if state == "ready" => (format!("/v1/orders/{id}/pay"), json!({})),
             Scenario::Cancels if self.time_to_cancel(state) => {
-                let reason = json!({"reason": "changed my mind"});
-                self.post(&format!("/v1/orders/{id}/cancel"), &reason, "cancel").await?;
-                Ok(true)
+                (format!("/v1/orders/{id}/cancel"), json!({"reason": "changed my mind"}))
             }
-            _ => Ok(false),
+            _ => return Ok(false),
+        };
+        let what = path.rsplit('/').next().unwrap_or_default();
+        match self.post(&path, &body, what).await? {
+            Answer::Ok(_) => Ok(true),
+            // A repeat may find that the first one has done it. The order's end tells.
+            Answer::Refused(StatusCode::CONFLICT, _) => Ok(true),
+            Answer::Refused(status, code) => bail!("{path}: {status} {code}"),
+            Answer::Unknown(_) => Ok(false),
+        }
+    }
+
+    /// The answer to what nobody may refuse.
+    fn must(&self, path: &str, answer: Answer) -> Result<Value> {
+        match answer {
+            Answer::Ok(value) => Ok(value),
+            Answer::Refused(status, code) => bail!("{path}: {status} {code}"),
+            Answer::Unknown(why) => bail!("{path}: no answer in {} s: {why}", self.crowd.patience.as_secs()),
         }
     }
 
@@ -169,15 +261,15 @@ impl Visit<'_> {
         items
     }
 
-    async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Value> {
+    async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Answer> {
         self.send(|http, url| http.post(url).json(body), path, what).await
     }
 
-    async fn put(&self, path: &str, body: &Value, what: &str) -> Result<Value> {
+    async fn put(&self, path: &str, body: &Value, what: &str) -> Result<Answer> {
         self.send(|http, url| http.put(url).json(body), path, what).await
     }
 
-    async fn get(&self, path: &str) -> Result<Value> {
+    async fn get(&self, path: &str) -> Result<Answer> {
         self.send(|http, url| http.get(url), path, "get").await
     }
 
@@ -187,30 +279,39 @@ impl Visit<'_> {
         request: impl Fn(&reqwest::Client, String) -> reqwest::RequestBuilder,
         path: &str,
         what: &str,
-    ) -> Result<Value> {
+    ) -> Result<Answer> {
         let key = format!("{}-{}-{what}", self.crowd.run, self.number);
-        let deadline = Instant::now() + self.crowd.patience;
+        let first = Instant::now();
         loop {
             let url = format!("{}{path}", self.crowd.kiosk);
-            let answer = request(&self.http, url).header("Idempotency-Key", &key).send().await;
-            let problem = match answer {
-                Ok(answer) if answer.status().is_success() => {
-                    let text = answer.text().await?;
-                    return Ok(serde_json::from_str(&text).unwrap_or_default());
+            let why = match request(&self.http, url).header("Idempotency-Key", &key).send().await {
+                Ok(answer) => {
+                    let status = answer.status();
+                    match answer.text().await {
+                        Ok(text) if status.is_success() => {
+                            return Ok(Answer::Ok(serde_json::from_str(&text).unwrap_or_default()));
+                        }
+                        Ok(text) if !may_change(status, path) => return Ok(Answer::Refused(status, code_of(&text))),
+                        Ok(text) => format!("{status} {text}"),
+                        Err(error) => error.to_string(),
+                    }
                 }
-                // The catalogue reaches orders by a topic: a new product may be a moment late.
-                Ok(answer)
-                    if answer.status().is_server_error() || answer.status() == 404 && path.contains("/items/") =>
-                {
-                    format!("{} {}", answer.status(), answer.text().await.unwrap_or_default())
-                }
-                Ok(answer) => bail!("{path}: {} {}", answer.status(), answer.text().await.unwrap_or_default()),
                 Err(error) => error.to_string(),
             };
-            if Instant::now() > deadline {
-                bail!("{path}: {problem}");
+            if first.elapsed() > self.crowd.patience {
+                return Ok(Answer::Unknown(why));
             }
-            tokio::time::sleep(POLL).await;
+            pause(first).await;
         }
     }
+}
+
+/// Whether asking again may bring another answer. The catalogue reaches orders by a topic: a new product may be a moment late.
+fn may_change(status: StatusCode, path: &str) -> bool {
+    status.is_server_error() || status == StatusCode::NOT_FOUND && path.contains("/items/")
+}
+
+fn code_of(problem: &str) -> String {
+    let problem: Value = serde_json::from_str(problem).unwrap_or_default();
+    problem["code"].as_str().unwrap_or("no code").to_owned()
 }

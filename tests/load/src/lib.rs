@@ -2,12 +2,14 @@
 //! and customers who behave as a seed says, so that the end of each order is known beforehand.
 
 pub mod bench;
+pub mod crash;
 pub mod customers;
 pub mod ledger;
 pub mod mall;
 pub mod plan;
 pub mod platform;
 
+pub use crash::{Fault, Outcome};
 pub use customers::{Crowd, Told};
 pub use mall::Mall;
 pub use plan::{Plan, Scenario};

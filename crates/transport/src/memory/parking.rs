@@ -2,10 +2,10 @@
 
 use crate::{
     error::Error,
-    ports::{Changes, Mark, Parked, ParkedAction},
+    ports::{Changes, Mark, Parked, ParkedAction, Waiting},
 };
 use message::Stream;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Parking {
@@ -37,6 +37,15 @@ impl Space {
 }
 
 impl Parking {
+    pub fn held(&self, consumer: &str, now_ms: i64) -> Waiting {
+        let ours = || self.spaces.iter().filter(|(_, space)| space.consumer == consumer);
+        let streams: BTreeSet<_> = ours()
+            .map(|(id, space)| space.parked.position.as_ref().map_or(id.to_string(), |(stream, _)| stream.to_string()))
+            .collect();
+        let oldest_ms = ours().map(|(_, space)| now_ms - space.parked.since_ms).max().unwrap_or_default();
+        Waiting { streams: streams.len() as u64, oldest_ms }
+    }
+
     pub fn check(&self, unpark: &[i64]) -> Result<(), Error> {
         let gone = unpark.iter().find(|id| !self.spaces.contains_key(id));
         gone.map_or(Ok(()), |id| Err(Error::retry("unpark", format!("{id} is not parked: somebody was faster"))))
