@@ -111,6 +111,8 @@ impl FromStr for Outcome {
 // The record's name on the wire: a typed Avro reader compares it with the type's.
 #[serde(rename = "Refused")]
 #[error("{code}: {message}")]
+// The record's name: the decoder compares it.
+#[serde(rename = "Refused")]
 pub struct Refusal {
     /// Stable, `<context>.<reason>`, for example `payments.declined`.
     pub code: String,
@@ -120,6 +122,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The code of a command that an operator gave up: nothing was done, and nothing will be under its effect key.
+    pub const SKIPPED: &'static str = "platform.skipped";
+
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), retryable: false }
     }
