@@ -7,11 +7,14 @@ use schemas::{
     orders::{ApproveOrder, OrderApprovalDone, OrderApproved, OrderCancelled},
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use testkit::{MemoryShell, do_ref, memory_shell, undo_ref};
 use transport::{
-    Aggregate, Answer, Context, Fold, Router, Stop, Unit,
-    memory::CommitFault,
+    Aggregate, Answer, Call, CallError, Context, Fold, Router, Shell, ShellConfig, Stop, Unit,
+    codec::Codec,
+    memory::{CommitFault, MemoryLog, MemoryStore},
     ports::{Log, NewRecord, ParkedAction, Record, Store},
+    relay::{Outcome, Relay, RelayConfig},
 };
 use uuid::Uuid;
 
@@ -352,6 +355,26 @@ async fn a_failed_append_is_sent_again_in_order_and_leaves_nothing_behind() {
         assert_eq!(seen, [1, 2, 3], "{took_effect}");
         assert_eq!(toy.store.backlog().await.unwrap().rows, 0);
     }
+}
+
+#[tokio::test]
+async fn while_the_log_takes_nothing_the_outbox_grows_to_its_limit_and_then_new_work_is_refused() {
+    let (store, log) = (MemoryStore::new(Toy::KINDS), MemoryLog::new(1));
+    let config = ShellConfig { outbox_limit: 1, ..ShellConfig::default() };
+    let shell = Shell::new(Toy, store, Arc::new(Codec::offline().unwrap()), config);
+    let mut relay = Relay::new(&shell, log.clone(), RelayConfig::default());
+    let emit = |_: &Toy, unit: &mut Unit| {
+        let before = tally(unit, ORDER)?;
+        unit.put(ORDER, before);
+        unit.emit::<Tally, _>(ORDER, OrderApproved { order_id: order_id() })
+    };
+    for _ in 0..2 {
+        let (placed, _) = tokio::join!(shell.call(Call::new("Place").new_work(), emit), shell.run_once());
+        assert_eq!(placed, Ok(()));
+    }
+    log.fail_next_append(0, false);
+    assert_eq!(relay.run_once().await, Outcome::Failed);
+    assert!(matches!(shell.call(Call::new("Place").new_work(), emit).await, Err(CallError::Overloaded { .. })));
 }
 
 /// The numbers of the published approvals, in the order of the log.
