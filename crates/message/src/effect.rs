@@ -111,8 +111,6 @@ impl FromStr for Outcome {
 // The record's name on the wire: a typed Avro reader compares it with the type's.
 #[serde(rename = "Refused")]
 #[error("{code}: {message}")]
-// The record's name: the decoder compares it.
-#[serde(rename = "Refused")]
 pub struct Refusal {
     /// Stable, `<context>.<reason>`, for example `payments.declined`.
     pub code: String,
