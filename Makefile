@@ -6,9 +6,14 @@ CACHE := $(or $(MALLBOTS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mallbots)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 BIN := $(CARGO_TARGET_DIR)/debug
 FAST := $(CARGO_TARGET_DIR)/release
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PROGRAMS := -p servers -p mallbots -p mallctl -p load
+# Where a Docker engine answers, tests make their containers with the testcontainers crate; elsewhere its minutes of compiling are saved.
+ENGINE = $(if $(MALLBOTS_BACKEND)$(MALLBOTS_KAFKA),,$(shell docker info >/dev/null 2>&1 && echo yes))
+TEST_FEATURES = $(if $(ENGINE),--features servers/testcontainers)
 
-.PHONY: help demo run test crash bench bench-kiosk bench-growth lint clean cargo
+.PHONY: help demo run test crash garbage bench bench-kiosk bench-growth lint clean cargo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,8 +42,12 @@ bench-growth: cargo ## whether an order costs the same with 100,000 finished one
 	$(FAST)/servers run --profile bench -- $(FAST)/mall-bench growth $(ARGS)
 
 test: cargo ## every test, unit to end to end, on real servers it brings up
-	cargo build --locked --workspace
-	$(BIN)/servers run -- cargo test --locked --workspace
+	cargo build --locked --workspace $(TEST_FEATURES)
+	$(BIN)/servers run --testcontainers -- cargo test --locked --workspace $(TEST_FEATURES)
+
+garbage: cargo ## orders run while garbage pours into the topics: parked or refused, memory flat (SEED=1)
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-garbage --seed $(SEED)
 
 CRASH_ORDERS ?= 500
 ONLY ?=
@@ -47,9 +56,22 @@ crash: cargo ## kills each role, the broker and Postgres under 500 orders each, 
 	cargo build --locked $(PROGRAMS)
 	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-crash --seed $(SEED) --orders $(CRASH_ORDERS) $(addprefix --only ,$(ONLY))
 
-lint: cargo ## format, clippy with warnings denied, outlines and topics
+lint: cargo $(DENY) ## format, clippy with warnings denied, dependencies, schemas, topics and saga outlines
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(DENY) --offline check bans licenses sources
+# The advisory database is a git repository of its own: where it cannot be fetched, that is said and nothing else is.
+	@if $(DENY) fetch db >/dev/null 2>&1; then $(DENY) check advisories; \
+	else echo "advisories: not checked, the advisory database cannot be reached from here"; fi
+	cargo build --locked -p mallctl
+	$(BIN)/mallctl schemas check --offline >/dev/null
+	$(BIN)/mallctl topics check >/dev/null
+	@for outline in orchestrator/outlines/*.txt; do \
+	    echo "$$outline"; $(BIN)/mallctl sagas outline "$$(basename "$$outline" .txt)" | diff "$$outline" - || exit 1; done
+
+# Some minutes, once: it stays in the cache.
+$(DENY):
+	env -u CARGO_TARGET_DIR cargo install cargo-deny --locked --version $(DENY_VERSION) --root "$(CACHE)/cargo-deny-$(DENY_VERSION)"
 
 clean: ## removes what was built; downloads stay in the cache
 	rm -rf "$(CARGO_TARGET_DIR)"

@@ -118,20 +118,27 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
         let mut aims = Vec::new();
         for topic in AWAITED {
             let partition = self.log.partition(topic, key).await?;
-            let end = ends.get(topic).and_then(|e| e.get(usize::try_from(partition).unwrap_or_default()));
-            aims.push((topic, partition, end.copied().unwrap_or_default()));
+            aims.push((topic, partition, end_of(ends, topic, partition)));
         }
         Ok(aims)
     }
 
-    fn reached(&self, aims: &[(&'static str, i32, i64)]) -> bool {
-        aims.iter().all(|(topic, partition, end)| self.shell.position(topic, *partition).is_some_and(|p| p >= *end))
+    /// The end of a partition lies below an aim only when retention has deleted what was aimed at.
+    fn reached(&self, aims: &[(&'static str, i32, i64)], ends: &HashMap<&'static str, Vec<i64>>) -> bool {
+        aims.iter().all(|(topic, partition, aim)| {
+            let aim = end_of(ends, topic, *partition).min(*aim);
+            self.shell.position(topic, *partition).is_some_and(|p| p >= aim)
+        })
     }
 
     fn known(&self, id: Uuid, due_ms: i64) -> Option<Vec<(&'static str, i32, i64)>> {
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.get(&id).filter(|(at, _)| *at == due_ms).map(|(_, aims)| aims.clone())
     }
+}
+
+fn end_of(ends: &HashMap<&'static str, Vec<i64>>, topic: &str, partition: i32) -> i64 {
+    ends.get(topic).and_then(|e| e.get(usize::try_from(partition).unwrap_or_default())).copied().unwrap_or_default()
 }
 
 impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
@@ -151,7 +158,7 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
                 Some(aims) => aims,
                 None => self.aim(&instance.progress.key, &ends).await?,
             };
-            if self.reached(&aims) {
+            if self.reached(&aims, &ends) {
                 open.push((kind, id));
             } else {
                 targets.insert(id, (due_ms, aims));

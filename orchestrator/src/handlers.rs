@@ -4,13 +4,12 @@
 use crate::{
     Orchestrator,
     instance::{Due, Instance, saga_id},
+    notice::Notice,
 };
 use message::{Direction, EffectKey, Envelope, SagaRef};
-use saga::{ChildEnd, Definition, Effect, Input, Lifecycle, Phase, Reply, Route, TimerKind};
+use saga::{ChildEnd, Definition, Effect, Input, Lifecycle, Phase, Reply, Route, Timer, TimerKind};
 use schemas::{depot, orchestrator as events, orders, payments, topics};
 use serde_json::{Value, json};
-use std::{any::Any, future::Future};
-use tokio::sync::mpsc;
 use transport::{Fold, Router, Stop, Unit};
 use uuid::Uuid;
 
@@ -139,6 +138,7 @@ fn apply(
     instance.updated_ms = now;
     let was_terminal = unit.get::<Instance>(id)?.is_some_and(|i| i.progress.phase().is_terminal());
     unit.put(id, instance.clone());
+    let mut noticed = Vec::new();
     for effect in effects {
         match effect {
             Effect::Send { step, direction, round, attempt, command } => {
@@ -153,15 +153,18 @@ fn apply(
                 begin(context, unit, &definition, child, &start, Some(effect))?;
             }
             Effect::SetTimer { timer, after_ms } => instance.set_timer(timer, after_ms, now),
-            Effect::CancelTimer(timer) => instance.cancel_timer(&timer),
-            Effect::Emit(lifecycle) => emit(unit, id, &instance, lifecycle)?,
+            Effect::CancelTimer(timer) => noticed.extend(answered(&mut instance, timer, now)),
+            Effect::Emit(lifecycle) => {
+                noticed.extend(turn(&instance, &lifecycle));
+                emit(unit, id, &instance, lifecycle)?;
+            }
             Effect::Record(entry) => {
                 let trace = unit.meta().trace.map(|t| format!("{:032x}", t.trace_id));
                 let cause = unit.meta().causation_id.clone();
                 unit.journal::<Instance>(id, json!({"entry": entry, "trace_id": trace, "caused_by": cause}));
             }
-            Effect::Alarm { code, detail } => unit.ask_outside(Notice::Alarm { id, code: code.as_str(), detail }),
-            Effect::Count(what) => unit.ask_outside(Notice::Ignored(what.as_str())),
+            Effect::Alarm { code, detail } => noticed.push(Notice::Alarm { id, code: code.as_str(), detail }),
+            Effect::Count(what) => noticed.push(Notice::Ignored(what.as_str())),
             Effect::Park { reason } => return Err(Stop::Poison(reason)),
             Effect::Rejected { reason } => return Err(message::Refusal::new("orchestrator.wrong_state", reason).into()),
         }
@@ -169,17 +172,40 @@ fn apply(
     unit.put(id, instance.clone());
     let phase = instance.progress.phase();
     if phase.is_terminal() && !was_terminal {
-        unit.ask_outside(Notice::Ended {
-            saga_type: instance.progress.saga_type.clone(),
-            phase: phase.as_str(),
-            took_ms: now - instance.started_ms,
-        });
+        let (saga_type, took_ms) = (instance.progress.saga_type.clone(), now - instance.started_ms);
+        noticed.push(Notice::Ended { saga_type, phase: phase.as_str(), took_ms });
         if let Some(effect) = instance.child_of.clone() {
             let parent = effect.saga_id;
             feed(context, unit, parent, vec![Input::ChildEnded { effect, end: child_end(&instance) }])?;
         }
     }
+    if !noticed.is_empty() {
+        unit.ask_outside(noticed);
+    }
     Ok(instance)
+}
+
+/// A timer that is no longer wanted: when it was a deadline, the answer came, and it is known how long that took.
+fn answered(instance: &mut Instance, timer: Timer, now_ms: i64) -> Option<Notice> {
+    let due = instance.cancel_timer(&timer).filter(is_deadline)?;
+    Some(Notice::Step {
+        saga_type: instance.progress.saga_type.clone(),
+        undo: timer.direction == Direction::Undo,
+        step: timer.step,
+        took_ms: (now_ms - (due.due_ms - due.after_ms)).max(0),
+    })
+}
+
+fn turn(instance: &Instance, lifecycle: &Lifecycle) -> Option<Notice> {
+    let saga_type = || instance.progress.saga_type.clone();
+    match lifecycle {
+        Lifecycle::Started => Some(Notice::Started { saga_type: saga_type() }),
+        Lifecycle::Stuck { .. } => Some(Notice::Stuck { saga_type: saga_type() }),
+        Lifecycle::Compensating { .. }
+        | Lifecycle::CancelTooLate { .. }
+        | Lifecycle::Completed
+        | Lifecycle::Compensated { .. } => None,
+    }
 }
 
 fn child_end(instance: &Instance) -> ChildEnd {
@@ -208,9 +234,6 @@ fn emit(unit: &mut Unit, id: Uuid, instance: &Instance, lifecycle: Lifecycle) ->
     let business_key = instance.progress.business_key.clone();
     match lifecycle {
         Lifecycle::Started => unit.emit::<Instance, _>(id, events::SagaStarted { saga_id, saga_type, business_key }),
-        Lifecycle::StepDone { step } => {
-            unit.emit::<Instance, _>(id, events::SagaStepDone { saga_id, saga_type, business_key, step })
-        }
         Lifecycle::Compensating { cause } => {
             let (code, reason) = (cause.code, cause.reason);
             unit.emit::<Instance, _>(id, events::SagaCompensating { saga_id, saga_type, business_key, code, reason })
@@ -227,43 +250,6 @@ fn emit(unit: &mut Unit, id: Uuid, instance: &Instance, lifecycle: Lifecycle) ->
         }
         Lifecycle::Stuck { step, reason } => {
             unit.emit::<Instance, _>(id, events::SagaStuck { saga_id, saga_type, business_key, step, reason })
-        }
-    }
-}
-
-/// What is told to logs and metrics once it is committed.
-enum Notice {
-    Alarm { id: Uuid, code: &'static str, detail: String },
-    Ignored(&'static str),
-    Ended { saga_type: String, phase: &'static str, took_ms: i64 },
-}
-
-/// Counts and logs what folds noticed, after their commits.
-pub async fn report(mut notices: mpsc::Receiver<Box<dyn Any + Send>>, stop: impl Future<Output = ()>) {
-    tokio::pin!(stop);
-    loop {
-        let notice = tokio::select! {
-            () = &mut stop => return,
-            notice = notices.recv() => notice,
-        };
-        match notice.map(|n| n.downcast::<Notice>()) {
-            Some(Ok(notice)) => tell(*notice),
-            Some(Err(_)) => {}
-            None => return,
-        }
-    }
-}
-
-fn tell(notice: Notice) {
-    match notice {
-        Notice::Alarm { id, code, detail } => {
-            metrics::counter!("mallbots_saga_alarms_total", "code" => code).increment(1);
-            tracing::error!(saga_id = %id, code, detail, "saga alarm");
-        }
-        Notice::Ignored(what) => metrics::counter!("mallbots_saga_ignored_total", "what" => what).increment(1),
-        Notice::Ended { saga_type, phase, took_ms } => {
-            metrics::counter!("mallbots_sagas_ended_total", "type" => saga_type.clone(), "phase" => phase).increment(1);
-            metrics::histogram!("mallbots_saga_seconds", "type" => saga_type).record(took_ms as f64 / 1000.0);
         }
     }
 }

@@ -50,8 +50,9 @@ impl Instance {
         self.timers.push(Due { timer, due_ms: now_ms.saturating_add(after_ms), after_ms });
     }
 
-    pub(crate) fn cancel_timer(&mut self, timer: &Timer) {
-        self.timers.retain(|d| d.timer != *timer);
+    pub(crate) fn cancel_timer(&mut self, timer: &Timer) -> Option<Due> {
+        let at = self.timers.iter().position(|d| d.timer == *timer)?;
+        Some(self.timers.remove(at))
     }
 }
 

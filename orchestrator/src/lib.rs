@@ -4,10 +4,13 @@
 //! with the message that caused them.
 
 mod admin;
+mod audit;
 mod config;
 mod gate;
 mod handlers;
 mod instance;
+mod metric_names;
+mod notice;
 pub mod sagas;
 
 pub use config::Config;
@@ -69,8 +72,11 @@ pub async fn run(service: ServiceConfig, shutdown: impl Future<Output = ()> + Se
     let mut role = Role::start(context, service).await?;
     let (shell, log) = (role.shell(), role.log());
     if let Some(notices) = shell.outside() {
-        role.spawn(|stop| handlers::report(notices, stop.wait()));
+        role.spawn(|stop| notice::report(notices, stop.wait()));
     }
+    shell.context().newest_of_each().for_each(|definition| notice::from_the_start(definition.saga_type()));
+    let auditor = audit::Auditor::new(shell.clone());
+    role.spawn(|stop| auditor.run(stop.wait()));
     let (probed, probe_log) = (health.clone(), log.clone());
     let clock = shell.store().clone();
     role.spawn(|stop| async move { probed.probe(probe_log, clock, stop.wait()).await });

@@ -44,11 +44,11 @@ fn shopping(saga: &Saga<Fulfilment>, order: OrderPlaced) -> Transcript<'_> {
     planned(saga, order)
         .accepted(ShoppingPlanReady { bay: BAY })
         .sends("orders.ApproveOrder")
-        .accepted(OrderApprovalDone {})
+        .accepted(OrderApprovalDone::default())
         .sends("depot.StartShopping")
-        .accepted(ShoppingStarted {})
+        .accepted(ShoppingStarted::default())
         .sends("orders.MarkShopping")
-        .accepted(MarkedShopping {})
+        .accepted(MarkedShopping::default())
         .waits_at("shopping-checked")
 }
 
@@ -65,7 +65,7 @@ fn completes(t: Transcript<'_>) {
         .sends("depot.ReleaseItems")
         .accepted(ItemsReleaseDone { bay: BAY })
         .sends("orders.CompleteOrder")
-        .accepted(OrderCompletionDone {})
+        .accepted(OrderCompletionDone::default())
         .ends_completed();
 }
 
@@ -73,13 +73,13 @@ fn completes(t: Transcript<'_>) {
 fn is_undone(t: Transcript<'_>, code: &str, cancelled: bool) {
     let reason = t.progress().cause.as_ref().map(|c| c.reason.clone()).unwrap();
     t.sends_exactly(BeginCancel { order_id: order_id(), reason: reason.clone() })
-        .accepted(CancelBegun {})
+        .accepted(CancelBegun::default())
         .sends_exactly(CancelShopping { order_id: order_id(), reason: reason.clone() })
-        .accepted(ShoppingCancelDone {})
+        .accepted(ShoppingCancelDone::default())
         .sends("payments.VoidPayment")
-        .accepted(PaymentReleased {})
+        .accepted(PaymentReleased::default())
         .sends_exactly(CloseOrder { order_id: order_id(), code: code.into(), reason, cancelled })
-        .accepted(OrderClosed {})
+        .accepted(OrderClosed::default())
         .ends_compensated(code);
 }
 
@@ -100,9 +100,9 @@ fn an_order_paid_on_arrival_waits_for_both_goods_and_customer() {
 fn a_customer_who_pays_before_the_goods_are_there_is_not_asked_again() {
     let saga = saga();
     let t = planned(&saga, placed_on_arrival()).event(taken()).accepted(ShoppingPlanReady { bay: BAY });
-    let t = t.sends("orders.ApproveOrder").accepted(OrderApprovalDone {});
-    let t = t.sends("depot.StartShopping").accepted(ShoppingStarted {});
-    let t = t.sends("orders.MarkShopping").accepted(MarkedShopping {}).event(checked());
+    let t = t.sends("orders.ApproveOrder").accepted(OrderApprovalDone::default());
+    let t = t.sends("depot.StartShopping").accepted(ShoppingStarted::default());
+    let t = t.sends("orders.MarkShopping").accepted(MarkedShopping::default()).event(checked());
     let t = t.sends("orders.MarkReady").accepted(MarkedReady { total: eur(750) });
     completes(t.sends("payments.CapturePayment").accepted(PaymentCollected { amount: eur(750) }));
 }
@@ -119,7 +119,7 @@ fn only_what_was_collected_is_captured_and_billed() {
         .sends("depot.ReleaseItems")
         .accepted(ItemsReleaseDone { bay: BAY })
         .sends("orders.CompleteOrder")
-        .accepted(OrderCompletionDone {})
+        .accepted(OrderCompletionDone::default())
         .ends_completed();
 }
 
@@ -134,7 +134,7 @@ fn a_declined_card_rejects_the_order_and_moves_no_robot() {
             reason: "no".into(),
             cancelled: false,
         })
-        .accepted(OrderClosed {})
+        .accepted(OrderClosed::default())
         .ends_compensated("payments.declined");
 }
 
@@ -144,9 +144,9 @@ fn no_bay_gives_the_money_back() {
     planned(&saga, placed())
         .refused("depot.no_bay")
         .sends("payments.VoidPayment")
-        .accepted(PaymentReleased {})
+        .accepted(PaymentReleased::default())
         .sends("orders.CloseOrder")
-        .accepted(OrderClosed {})
+        .accepted(OrderClosed::default())
         .ends_compensated("depot.no_bay");
 }
 
@@ -164,9 +164,9 @@ fn an_authorization_that_is_not_answered_may_have_happened_and_is_voided() {
     let t = given(&saga, placed()).sends("payments.AuthorizePayment").times_out().sends("payments.VoidPayment");
     t.late_reply("payments.AuthorizePayment", held())
         .to("payments.VoidPayment")
-        .accepted(PaymentReleased {})
+        .accepted(PaymentReleased::default())
         .sends("orders.CloseOrder")
-        .accepted(OrderClosed {})
+        .accepted(OrderClosed::default())
         .ends_compensated("platform.timed_out");
 }
 

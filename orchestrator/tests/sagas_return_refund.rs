@@ -24,11 +24,11 @@ fn goods_go_back_and_what_was_captured_is_refunded() {
         .sends_exactly(BeginReturn { order_id: order_id(), return_id: return_id() })
         .accepted(ReturnBegun { total: eur(500) })
         .sends("depot.ReturnItems")
-        .accepted(ItemsReturnDone {})
+        .accepted(ItemsReturnDone::default())
         .sends_exactly(RefundPayment { order_id: order_id(), return_id: return_id(), amount: eur(500) })
         .accepted(RefundDone { amount: eur(500) })
         .sends_exactly(MarkRefunded { order_id: order_id(), return_id: return_id() })
-        .accepted(RefundMarked {})
+        .accepted(RefundMarked::default())
         .ends_completed();
 }
 
@@ -46,13 +46,13 @@ fn a_refused_refund_leaves_the_order_completed() {
         .sends("orders.BeginReturn")
         .accepted(ReturnBegun { total: eur(750) })
         .sends("depot.ReturnItems")
-        .accepted(ItemsReturnDone {})
+        .accepted(ItemsReturnDone::default())
         .sends("payments.RefundPayment")
         .refused("payments.refund_refused")
         .sends("depot.CancelReturn")
-        .accepted(ReturnCancelDone {})
+        .accepted(ReturnCancelDone::default())
         .sends_exactly(AbortReturn { order_id: order_id(), return_id: return_id(), reason: "no".into() })
-        .accepted(ReturnAborted {})
+        .accepted(ReturnAborted::default())
         .ends_compensated("payments.refund_refused");
 }
 

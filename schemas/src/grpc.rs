@@ -1,4 +1,5 @@
-//! The gRPC API of every context, generated from `proto/`, and the crossing between its values and ours.
+//! The gRPC API of every context, generated from `proto/`, and the crossing between its values and ours. How refusals cross
+//! is one thing for all services: `service_kit::grpc`.
 
 use crate::{
     ids::{IdError, ProductId},
@@ -6,10 +7,6 @@ use crate::{
     quantity::{Quantity, QuantityError},
     stores as wire,
 };
-
-mod refusal;
-
-pub use refusal::{REFUSAL_CODE, REFUSAL_FIELD, REFUSAL_RETRYABLE, invalid, refusal, refused, refused_field};
 
 #[allow(clippy::all, clippy::pedantic)]
 mod generated {

@@ -3,7 +3,9 @@
 //! One module per context holds its events, commands and replies; `avro/<context>/<Message>.avsc` is the contract that
 //! other languages read, and a test proves that both are the same. Values that several contexts share have their own modules.
 
+pub mod compatibility;
 pub mod depot;
+pub mod done;
 pub mod grpc;
 pub mod ids;
 pub mod lines;
@@ -13,6 +15,7 @@ pub mod orders;
 pub mod payments;
 pub mod quantity;
 mod registry;
+pub mod released;
 pub mod stores;
 pub mod text;
 pub mod topics;

@@ -7,7 +7,6 @@ messages! {
     pub(crate) const EVENTS;
     Event "orchestrator" topics::ORCHESTRATOR_EVENTS:
     SagaStarted,
-    SagaStepDone,
     SagaCompensating,
     SagaCancelTooLate,
     SagaCompleted,
@@ -22,16 +21,6 @@ pub struct SagaStarted {
     pub saga_type: String,
     /// What the saga is about; unique within its type.
     pub business_key: String,
-}
-
-/// One step was carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SagaStepDone {
-    pub saga_id: SagaId,
-    pub saga_type: String,
-    /// What the saga is about; unique within its type.
-    pub business_key: String,
-    pub step: String,
 }
 
 /// The saga is being undone.

@@ -1,6 +1,7 @@
 //! Holds, captures, refunds and invoices on the wire. A payment has its order's id: one payment an order.
 
 use crate::{
+    done::Done,
     ids::{InvoiceId, OrderId, PaymentId, ReturnId},
     lines::OrderLine,
     money::Money,
@@ -137,8 +138,10 @@ pub struct VoidPayment {
 }
 
 /// Nothing is held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PaymentReleased {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PaymentReleased {
+    pub done: Done,
+}
 
 /// Take the money that is held, or less. The pivot: there is no undo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -55,20 +55,13 @@ static ALL: LazyLock<Vec<Schema>> = LazyLock::new(|| {
         depot::events::EVENTS,
         depot::commands::COMMANDS,
         orchestrator::EVENTS,
-        &[REFUSED],
+        &[Schema::of::<Refusal>(Kind::Reply, None, include_str!("../avro/Refused.avsc"))],
     ]
     .concat()
 });
 
 static BY_NAME: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| ALL.iter().enumerate().map(|(index, schema)| (schema.name, index)).collect());
-
-/// The only type that is called otherwise than its record, which the typed reader does not accept: it is read by way of
-/// a generic value.
-const REFUSED: Schema = Schema {
-    from_avro: refusal_from_avro,
-    ..Schema::of::<Refusal>(Kind::Reply, None, include_str!("../avro/Refused.avsc"))
-};
 
 impl Schema {
     pub(crate) const fn of<M: Message>(kind: Kind, reply: Option<&'static str>, avsc: &'static str) -> Self {
@@ -83,11 +76,6 @@ fn from_json<M: Message>(json: serde_json::Value) -> Result<Outgoing, serde_json
 fn from_avro<M: Message>(written: &apache_avro::Schema, body: &mut &[u8]) -> Result<Outgoing, apache_avro::Error> {
     let reader = GenericDatumReader::builder(written).build()?;
     reader.read_deser::<M>(body).map(Outgoing::new)
-}
-
-fn refusal_from_avro(written: &apache_avro::Schema, body: &mut &[u8]) -> Result<Outgoing, apache_avro::Error> {
-    let value = GenericDatumReader::builder(written).build()?.read_value(body)?;
-    apache_avro::from_value::<Refusal>(&value).map(Outgoing::new)
 }
 
 /// The topic on which every command is answered.

@@ -108,6 +108,8 @@ impl FromStr for Outcome {
 
 /// A business "no": a normal answer with a stable code and a sentence a person can read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+// The record's name on the wire: a typed Avro reader compares it with the type's.
+#[serde(rename = "Refused")]
 #[error("{code}: {message}")]
 pub struct Refusal {
     /// Stable, `<context>.<reason>`, for example `payments.declined`.
@@ -118,6 +120,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The code of a command that an operator gave up: nothing was done, and nothing will be under its effect key.
+    pub const SKIPPED: &'static str = "platform.skipped";
+
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), retryable: false }
     }

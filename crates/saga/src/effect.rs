@@ -61,11 +61,10 @@ impl TimerKind {
     }
 }
 
-/// What other contexts may want to know about a saga; becomes an event of the orchestrator.
+/// What other contexts may want to know about a saga; becomes an event of the orchestrator. Single steps are in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lifecycle {
     Started,
-    StepDone { step: String },
     Compensating { cause: Cause },
     CancelTooLate { reason: String },
     Completed,

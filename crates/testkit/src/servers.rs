@@ -31,7 +31,7 @@ fn start() -> Result<Addresses, String> {
 
 async fn start_and_hold(tell: mpsc::Sender<Result<Addresses, String>>) {
     // Tests that look at traces ask for the address of Jaeger themselves; the others need not wait for its build.
-    let options = Options { jaeger: Jaeger::IfBuilt, ..Options::default() };
+    let options = Options { jaeger: Jaeger::IfBuilt, prefer_testcontainers: true, ..Options::default() };
     match Servers::start(options).await {
         Ok(servers) => {
             let _ = tell.send(Ok(servers.addresses().clone()));

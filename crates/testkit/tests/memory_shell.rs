@@ -13,7 +13,7 @@ use transport::{
     Aggregate, Answer, Call, CallError, Context, Fold, Router, Shell, ShellConfig, Stop, Unit,
     codec::Codec,
     memory::{CommitFault, MemoryLog, MemoryStore},
-    ports::{ParkedAction, Record, Store},
+    ports::{Log, NewRecord, ParkedAction, Record, Store},
     relay::{Outcome, Relay, RelayConfig},
 };
 use uuid::Uuid;
@@ -64,7 +64,7 @@ fn approve(_: &Toy, unit: &mut Unit, command: &ApproveOrder, _: &SagaRef) -> Fol
     let deadline_ms = Some(unit.now_ms() + DEADLINE_MS);
     unit.put(id, Tally { approved: tally.approved + 1, deadline_ms, ..tally });
     unit.emit::<Tally, _>(id, OrderApproved { order_id: command.order_id })?;
-    Ok(Answer::Now(OrderApprovalDone {}))
+    Ok(Answer::Now(OrderApprovalDone::default()))
 }
 
 /// The reason decides what becomes of it.
@@ -146,7 +146,7 @@ async fn deliver(toy: &MemoryShell<Toy>, seq: u64, reason: &str) {
 #[tokio::test]
 async fn a_command_is_answered_and_its_event_published() {
     let toy = toy();
-    assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone {}));
+    assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone::default()));
     assert_eq!(count(&toy).await, (1, 0));
     assert_eq!(toy.published::<OrderApproved>(), [OrderApproved { order_id: order_id() }]);
     assert_eq!(toy.store.backlog().await.unwrap().rows, 0, "what is sent is deleted");
@@ -168,8 +168,8 @@ async fn a_repeated_command_has_one_effect_and_each_attempt_its_answer() {
     let toy = toy();
     let first = do_ref(ORDER, "approve-order");
     let again = SagaRef { attempt: 2, ..first.clone() };
-    assert_eq!(toy.ask(&first, approval()).await, Ok(OrderApprovalDone {}));
-    assert_eq!(toy.ask(&again, approval()).await, Ok(OrderApprovalDone {}));
+    assert_eq!(toy.ask(&first, approval()).await, Ok(OrderApprovalDone::default()));
+    assert_eq!(toy.ask(&again, approval()).await, Ok(OrderApprovalDone::default()));
     assert_eq!(count(&toy).await, (1, 0));
 }
 
@@ -192,7 +192,7 @@ async fn whatever_becomes_of_a_commit_its_effect_stands_once() {
     ] {
         let toy = toy();
         faults.iter().for_each(|fault| toy.store.fail_next_commit(*fault));
-        assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone {}), "{faults:?}");
+        assert_eq!(ask(&toy, 1).await, Ok(OrderApprovalDone::default()), "{faults:?}");
         assert_eq!(count(&toy).await, (1, 0), "{faults:?}");
         assert_eq!(toy.published::<OrderApproved>().len(), 1, "{faults:?}");
     }
@@ -265,6 +265,80 @@ async fn what_is_parked_and_delivered_again_holds_its_stream_no_longer_than_once
     toy.shell.run_ready().await;
     assert_eq!(toy.store.parked(), [], "nothing is left to wait behind");
     assert_eq!(count(&toy).await, (0, 3));
+}
+
+/// A record of the stream as somebody may forge it: its position is the stream's, its body is not.
+fn forged(toy: &MemoryShell<Toy>, seq: u64) -> Record {
+    Record { offset: 1_000 + seq as i64, value: Some(b"garbage".to_vec()), ..cancellation(toy, seq, "") }
+}
+
+async fn decide(toy: &MemoryShell<Toy>, offset: i64, action: ParkedAction) {
+    let parked = toy.store.parked();
+    let found = parked.iter().find(|p| p.record.offset == offset);
+    let found = found.unwrap_or_else(|| panic!("offset {offset} is not parked: {parked:#?}"));
+    toy.store.decide(found.id, action);
+    toy.settle().await;
+}
+
+#[tokio::test]
+async fn a_record_whose_position_another_has_is_kept_and_may_take_its_place() {
+    let toy = toy();
+    toy.shell.deliver(forged(&toy, 1)).await.unwrap();
+    for seq in 1..=2 {
+        deliver(&toy, seq, "changed my mind").await;
+    }
+    let reasons: Vec<_> = toy.store.parked().iter().map(|p| (p.record.offset, p.reason.clone())).collect();
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    assert!(reasons[1].1.contains("held by offset 1001"), "{reasons:?}");
+    decide(&toy, 1, ParkedAction::Release).await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 2), vec![]), "the stream has passed the forged one by");
+    deliver(&toy, 3, "changed my mind").await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 3), vec![]));
+}
+
+#[tokio::test]
+async fn a_forged_record_far_ahead_is_given_up_without_the_stream_moving() {
+    let toy = toy();
+    toy.shell.deliver(forged(&toy, 900)).await.unwrap();
+    deliver(&toy, 1, "changed my mind").await;
+    decide(&toy, 1_900, ParkedAction::Skip).await;
+    deliver(&toy, 2, "changed my mind").await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 2), vec![]));
+}
+
+#[tokio::test]
+async fn the_second_claim_to_a_position_is_given_up_alone() {
+    let toy = toy();
+    deliver(&toy, 1, "poison once").await;
+    toy.shell.deliver(forged(&toy, 1)).await.unwrap();
+    toy.settle().await;
+    decide(&toy, 1_001, ParkedAction::Skip).await;
+    assert_eq!(toy.store.parked().len(), 1, "the first one waits as before");
+    toy.store.clock().step(1);
+    decide(&toy, 1, ParkedAction::Release).await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 1), vec![]));
+}
+
+#[tokio::test]
+async fn an_oversize_record_of_a_command_stream_is_not_held_in_full() {
+    let toy = toy();
+    let log = toy.log.clone();
+    let huge = Record { value: Some(vec![0; 300_000]), ..cancellation(&toy, 1, "") };
+    let record = NewRecord { topic: huge.topic, key: ORDER.to_string(), headers: huge.headers, value: huge.value };
+    log.append(vec![record]).await.remove(0).unwrap();
+    let stop = async {
+        while toy.store.parked().is_empty() {
+            toy.shell.run_ready().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    transport::consumer::run(toy.shell.clone(), log, None, stop).await.unwrap();
+    let parked = &toy.store.parked()[0];
+    assert_eq!(parked.reason, "300000 bytes, the limit is 262144");
+    assert!(parked.record.value.as_ref().is_some_and(|v| v.len() < 2_000));
+    toy.store.decide(parked.id, ParkedAction::Release);
+    toy.settle().await;
+    assert_eq!(toy.store.parked()[0].reason, "300000 bytes, the limit is 262144", "its beginning is no message");
 }
 
 #[tokio::test]

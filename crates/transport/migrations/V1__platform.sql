@@ -2,7 +2,7 @@
 
 CREATE TABLE fence (
     id uuid PRIMARY KEY, version bigint NOT NULL, status text NOT NULL, parent uuid, rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL, streams jsonb NOT NULL DEFAULT '[]', armed_ms bigint,
+    state json NOT NULL, streams json NOT NULL DEFAULT '[]', armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 
@@ -48,13 +48,13 @@ CREATE TABLE parked_audit (
 );
 
 CREATE TABLE idempotency (
-    caller text NOT NULL, route text NOT NULL, key text NOT NULL, request_hash bigint NOT NULL, answer jsonb NOT NULL,
+    caller text NOT NULL, route text NOT NULL, key text NOT NULL, request_hash bigint NOT NULL, answer json NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (caller, route, key)
 );
 CREATE INDEX idempotency_age ON idempotency (created_at);
 
 -- The immutable history of aggregates that keep one (sagas).
 CREATE TABLE journal (
-    kind text NOT NULL, id uuid NOT NULL, version bigint NOT NULL, at_ms bigint NOT NULL, entries jsonb NOT NULL,
+    kind text NOT NULL, id uuid NOT NULL, version bigint NOT NULL, at_ms bigint NOT NULL, entries json NOT NULL,
     PRIMARY KEY (kind, id, version)
 );

@@ -125,11 +125,15 @@ impl Codec {
         match self.resolve(wire.schema_id, M::NAME)? {
             Reading::Same(reader) => read_all(wire.body, |body| reader.read_deser(body)).map_err(poison)?,
             Reading::Resolved(writer) => {
-                let value = self.resolved(wire.body, writer, self.ours(M::NAME)?).map_err(poison)?;
-                apache_avro::from_value::<M>(&value).map_err(poison).map(Ok)?
+                let ours = self.ours(M::NAME)?;
+                let read = read_all(wire.body, |body| resolved(body, writer, ours)).map_err(poison)?;
+                match read {
+                    Ok(value) => Ok(apache_avro::from_value::<M>(&value).map_err(poison)?),
+                    Err(left) => Err(left),
+                }
             }
         }
-        .map_err(|left| Error::Poison(format!("{} is followed by {left} stray bytes", M::NAME)))
+        .map_err(|left| stray(M::NAME, left))
     }
 
     /// Reads a value of any of our records as JSON.
@@ -137,13 +141,11 @@ impl Codec {
         let name = self.name_of(wire.schema_id)?;
         let poison = |e: apache_avro::Error| Error::Poison(format!("{name} does not decode: {e}"));
         let ours = self.ours(&name)?;
-        let value = match self.resolve(wire.schema_id, &name)? {
-            Reading::Same(reader) => {
-                let read = read_all(wire.body, |body| reader.read_value(body)).map_err(poison)?;
-                read.map_err(|left| Error::Poison(format!("{name} is followed by {left} stray bytes")))?
-            }
-            Reading::Resolved(writer) => self.resolved(wire.body, writer, ours).map_err(poison)?,
+        let read = match self.resolve(wire.schema_id, &name)? {
+            Reading::Same(reader) => read_all(wire.body, |body| reader.read_value(body)),
+            Reading::Resolved(writer) => read_all(wire.body, |body| resolved(body, writer, ours)),
         };
+        let value = read.map_err(poison)?.map_err(|left| stray(&name, left))?;
         serde_json::Value::try_from(value).map_err(poison)
     }
 
@@ -174,16 +176,6 @@ impl Codec {
         }
     }
 
-    fn resolved(
-        &self,
-        mut body: &[u8],
-        writer: &'static Schema,
-        ours: &Ours,
-    ) -> Result<apache_avro::types::Value, apache_avro::Error> {
-        let reader = GenericDatumReader::builder(writer).reader_schema(ours.schema).human_readable(true).build()?;
-        reader.read_value(&mut body)
-    }
-
     fn ours(&self, name: &str) -> Result<&Ours, Error> {
         self.ours.get(name).ok_or_else(|| Error::Poison(format!("{name} is not a message of this platform")))
     }
@@ -192,6 +184,20 @@ impl Codec {
 enum Reading<'a> {
     Same(&'a GenericDatumReader<'static>),
     Resolved(&'static Schema),
+}
+
+/// One value that was written with another version of our schema, as ours has it.
+fn resolved(
+    body: &mut &[u8],
+    writer: &'static Schema,
+    ours: &Ours,
+) -> Result<apache_avro::types::Value, apache_avro::Error> {
+    let reader = GenericDatumReader::builder(writer).reader_schema(ours.schema).human_readable(true).build()?;
+    reader.read_value(body)
+}
+
+fn stray(name: &str, left: usize) -> Error {
+    Error::Poison(format!("{name} is followed by {left} stray bytes"))
 }
 
 /// Reads one value; the inner error is the number of bytes left over.
@@ -209,4 +215,57 @@ fn limit_allocation() -> Result<(), Error> {
     (limit <= MAX_ALLOCATION_BYTES)
         .then_some(())
         .ok_or_else(|| Error::Fatal(format!("the Avro allocation limit was set to {limit} before us")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::{depot::BotLost, ids::BotId};
+
+    /// `BotLost` as a version may have had it that did not know of orders yet, and carried a field that is gone.
+    const OLDER: &str = r#"{"type":"record","name":"BotLost","namespace":"mallbots.depot","fields":[
+        {"name":"note","type":"string","default":""},
+        {"name":"carried","type":{"type":"array","items":{"type":"record","name":"LineCount","namespace":"mallbots",
+            "fields":[{"name":"product_id","type":"string"},{"name":"quantity","type":"int"}]}}},
+        {"name":"bot_id","type":"string"}]}"#;
+    const OLDER_ID: u32 = 9_000;
+    const BOT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+    /// note "x", nothing carried, a robot.
+    fn older() -> Vec<u8> {
+        let mut bytes = vec![0, 0, 0, 0x23, 0x28, 2, b'x', 0, 72];
+        bytes.extend(BOT.as_bytes());
+        bytes
+    }
+
+    fn codec() -> Codec {
+        let codec = Codec::offline().unwrap();
+        codec.learn(OLDER_ID, OLDER).unwrap();
+        codec
+    }
+
+    #[test]
+    fn what_another_version_wrote_is_read_by_field_names_and_defaults() {
+        let read: BotLost = codec().decode(&older()).unwrap();
+        assert_eq!((read.bot_id, read.order_id, read.carried.len()), (BotId::parse(BOT).unwrap(), None, 0));
+        let json = codec().decode_json(&Wire::parse(&older()).unwrap()).unwrap();
+        assert_eq!(json["bot_id"], BOT);
+    }
+
+    #[test]
+    fn stray_bytes_are_poison_by_whatever_version_they_were_written() {
+        let codec = codec();
+        let present = codec.encode(&Outgoing::new(codec.decode::<BotLost>(&older()).unwrap())).unwrap();
+        for mut bytes in [older(), present] {
+            assert!(codec.decode::<BotLost>(&bytes).is_ok());
+            bytes.push(7);
+            let refused = [
+                codec.decode::<BotLost>(&bytes).map(|_| ()),
+                codec.decode_json(&Wire::parse(&bytes).unwrap()).map(|_| ()),
+            ];
+            for why in refused {
+                assert!(why.unwrap_err().to_string().contains("1 stray bytes"));
+            }
+        }
+    }
 }

@@ -57,6 +57,9 @@ const PRODUCER: &[(&str, &str)] = &[
     ("partitioner", "murmur2_random"),
     ("linger.ms", "0"),
     ("compression.type", "lz4"),
+    // The broker judges whole batches by the topic's max.message.bytes, not records: a batch must not outgrow what one
+    // record may take.
+    ("batch.size", "262144"),
 ];
 const CONSUMER: &[(&str, &str)] = &[
     ("enable.auto.commit", "true"),
@@ -105,7 +108,7 @@ impl KafkaLog {
         let mut client = base(&self.config);
         client.set("group.id", self.topic("tail")).set("enable.auto.commit", "false").set("check.crcs", "true");
         client.set("fetch.queue.backoff.ms", "2").set("fetch.wait.max.ms", "100");
-        let (changes, assigned) = mpsc::unbounded_channel();
+        let (changes, assigned) = assignments();
         let context = Changes(changes, self.config.topic_prefix.clone());
         let consumer: StreamConsumer<Changes> =
             client.create_with_context(context).map_err(|e| Error::Fatal(format!("Kafka consumer: {e}")))?;
@@ -224,7 +227,7 @@ impl Log for KafkaLog {
         client.set("group.id", self.topic(group));
         client.set("session.timeout.ms", self.config.session_timeout.as_millis().to_string());
         client.set("heartbeat.interval.ms", (self.config.session_timeout.as_millis() / 3).to_string());
-        let (changes, assigned) = mpsc::unbounded_channel();
+        let (changes, assigned) = assignments();
         let context = Changes(changes, self.config.topic_prefix.clone());
         let consumer: StreamConsumer<Changes> =
             client.create_with_context(context).map_err(|e| Error::Fatal(format!("Kafka consumer: {e}")))?;
@@ -239,7 +242,10 @@ impl Log for KafkaLog {
         let count = self.partition_count(topic).await?;
         let name = self.topic(topic);
         self.blocking("end offsets", move |producer| {
-            let end = |p| Ok(producer.client().fetch_watermarks(&name, p, REQUEST_TIMEOUT)?.1);
+            let end = |p| {
+                let (first, end) = producer.client().fetch_watermarks(&name, p, REQUEST_TIMEOUT)?;
+                Ok(if first == end { 0 } else { end })
+            };
             (0..count).map(end).collect()
         })
         .await
@@ -272,6 +278,11 @@ async fn enqueue(producer: &FutureProducer, topic: &str, record: &NewRecord) -> 
             Err((error, _)) => return Err(Error::retry("append", error)),
         }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "bounded by rebalances, and the client's callback must not wait")]
+fn assignments() -> (mpsc::UnboundedSender<Polled>, mpsc::UnboundedReceiver<Polled>) {
+    mpsc::unbounded_channel()
 }
 
 /// Reports changes of assignment to the poller.

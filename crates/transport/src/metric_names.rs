@@ -6,8 +6,8 @@ pub const INPUTS_FAILED: &str = "mallbots_inputs_failed_total";
 /// Records dropped because the inbox knew them.
 pub const INBOX_DUPLICATES: &str = "mallbots_inbox_duplicates_total";
 pub const PARKED: &str = "mallbots_parked_total";
-/// Parked records waiting now.
-pub const PARKED_NOW: &str = "mallbots_parked";
+/// Streams that wait now because of a parked record.
+pub const PARKED_KEYS: &str = "mallbots_parked_keys";
 /// Age of the oldest parked record, seconds.
 pub const PARKED_OLDEST_SECONDS: &str = "mallbots_parked_oldest_seconds";
 pub const BATCH_INPUTS: &str = "mallbots_batch_inputs";
@@ -23,6 +23,12 @@ pub const RELAY_ERRORS: &str = "mallbots_relay_errors_total";
 /// From commit to acknowledgement, seconds.
 pub const RELAY_DWELL_SECONDS: &str = "mallbots_relay_dwell_seconds";
 pub const LEASES_HELD: &str = "mallbots_relay_leases";
-/// Seconds between a record's creation and its processing.
+/// Commands that came before their predecessor: the order of a stream was broken on its way. Must stay 0.
+pub const ORDER_VIOLATIONS: &str = "mallbots_order_violations_total";
+/// Seconds between the making of the oldest record of the last batch and its processing.
 pub const CONSUMER_LAG_SECONDS: &str = "mallbots_consumer_lag_seconds";
 pub const TIMERS_FIRED: &str = "mallbots_timers_fired_total";
+
+/// Counters that are looked for before anything was counted.
+pub const FROM_THE_START: &[&str] =
+    &[INPUTS, INPUTS_FAILED, INBOX_DUPLICATES, PARKED, ORDER_VIOLATIONS, RELAY_SENT, RELAY_ERRORS];

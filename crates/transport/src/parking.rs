@@ -3,14 +3,17 @@
 use crate::{
     context::Context,
     error::Error,
+    metric_names as m,
     ports::Store,
     shell::{Input, Shell},
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most records fed back in one step: at most one of each stream, the lowest.
 const MAX_RELEASES: usize = 200;
 const TICK: Duration = Duration::from_millis(500);
+/// Between looks at how much is parked.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// The parking of one context.
 pub struct Parking<C: Context, S: Store> {
@@ -25,11 +28,16 @@ impl<C: Context, S: Store> Parking<C, S> {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut pause = TICK;
+        let mut watch_at = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => return,
                 () = tokio::time::sleep(pause) => {}
+            }
+            if Instant::now() >= watch_at {
+                watch_at = Instant::now() + WATCH_EVERY;
+                self.watch().await;
             }
             pause = match self.run_once().await {
                 // A queue of successors empties one by one: look again as soon as this one is through.
@@ -40,6 +48,13 @@ impl<C: Context, S: Store> Parking<C, S> {
                     TICK
                 }
             };
+        }
+    }
+
+    async fn watch(&self) {
+        if let Ok(held) = self.shell.store().held(C::NAME).await {
+            metrics::gauge!(m::PARKED_KEYS, "context" => C::NAME).set(held.streams as f64);
+            metrics::gauge!(m::PARKED_OLDEST_SECONDS, "context" => C::NAME).set(held.oldest_ms as f64 / 1000.0);
         }
     }
 

@@ -11,13 +11,14 @@ use crate::{
     fold::{self, AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
     ports::{
-        CommitError, IdempotencyKey, Loaded, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx, Wanted,
+        CommitError, IdempotencyKey, Loaded, Mark, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx,
+        Wanted,
     },
     router::Router,
     spans::{self, Span},
     unit::{Claim, Fold, Slot, Unit},
 };
-use message::{Envelope, TraceContext};
+use message::{Envelope, Stream, TraceContext};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::Any,
@@ -196,6 +197,10 @@ impl<C: Context, S: Store> Shell<C, S> {
             overloaded: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
         };
+        for name in m::FROM_THE_START {
+            metrics::counter!(*name, "context" => C::NAME).absolute(0);
+        }
+        metrics::gauge!(m::CONSUMER_LAG_SECONDS, "context" => C::NAME).set(0.0);
         Self { inner: Arc::new(inner) }
     }
 
@@ -421,19 +426,24 @@ impl<C: Context, S: Store> Shell<C, S> {
         let seed = self.inner.seed.fetch_add(0x1_0000_0001, Ordering::Relaxed);
         let mut unit = Unit::new(C::NAME, self.inner.codec.clone(), seed);
         unit.now_ms = loaded.now_ms;
+        if let Some(made_ms) = items.iter().filter_map(made_ms).min() {
+            let lag = (loaded.now_ms - made_ms).max(0) as f64 / 1000.0;
+            metrics::gauge!(m::CONSUMER_LAG_SECONDS, "context" => C::NAME).set(lag);
+        }
         let marks = std::mem::take(&mut loaded.marks).into_iter().collect();
+        let parked = self.parked(&mut tx, items, &marks).await?;
         let stored = std::mem::take(&mut loaded.answers).into_iter().collect();
         take_in(&mut unit, &wanted, loaded);
         for _ in 0..MAX_PASSES {
             unit.restart();
-            let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &stored);
+            let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &parked, &stored);
             let done: Vec<_> = items.iter().map(|item| item.fold(&mut pass, &mut unit)).collect();
             let wanted = unit.take_needs(&all_kinds::<C>());
             if wanted.is_empty() {
                 let done = done.into_iter().map(|d| d.unwrap_or_else(|| Done::Failed("folded on nothing".into())));
                 let done: Vec<_> = done.collect();
                 let (changes, outside) = pass.finish(&mut unit).map_err(Error::Poison)?;
-                self.commit(tx, changes, outside).await?;
+                self.commit(tx, changes, outside, unit.now_ms).await?;
                 metrics::histogram!(m::BATCH_SECONDS, "context" => C::NAME).record(started.elapsed().as_secs_f64());
                 return Ok(done);
             }
@@ -443,11 +453,29 @@ impl<C: Context, S: Store> Shell<C, S> {
         Err(Error::Poison(format!("a fold asked for more rows {MAX_PASSES} times")))
     }
 
+    /// The parked records that hold positions which this batch claims. Rarely is anything of its streams parked at all.
+    async fn parked(
+        &self,
+        tx: &mut S::Tx,
+        items: &[Item<C>],
+        marks: &HashMap<Stream, Mark>,
+    ) -> Result<HashMap<(Stream, u64), Arc<Record>>, Error> {
+        let positions = items.iter().filter_map(|i| i.work.as_ref()?.position());
+        let held = positions.filter(|(stream, _)| marks.get(*stream).is_some_and(|mark| mark.parked > 0));
+        let parked: Vec<_> = held.map(|(stream, seq)| (stream.clone(), seq)).collect();
+        if parked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let loaded = tx.load(C::NAME, &Wanted { parked, ..Wanted::default() }).await?;
+        Ok(loaded.parked.into_iter().map(|(position, record)| (position, Arc::new(record))).collect())
+    }
+
     async fn commit(
         &self,
         tx: S::Tx,
         mut changes: crate::ports::Changes,
         outside: Vec<Box<dyn Any + Send>>,
+        now_ms: i64,
     ) -> Result<(), Error> {
         let handed = match tx.commit(C::NAME, &changes).await {
             Ok(committed) => {
@@ -467,6 +495,10 @@ impl<C: Context, S: Store> Shell<C, S> {
         };
         if handed && !changes.outbox.is_empty() {
             let _ = self.inner.hand_over.try_send(std::mem::take(&mut changes.outbox));
+        }
+        let overtaken = changes.park.iter().filter(|parked| parked.gap && parked.since_ms == now_ms).count();
+        if overtaken > 0 {
+            metrics::counter!(m::ORDER_VIOLATIONS, "context" => C::NAME).increment(overtaken as u64);
         }
         for request in outside {
             let _ = self.inner.outside.try_send(request);
@@ -550,6 +582,16 @@ fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
     }
 }
 
+/// When a record was made, by its producer's clock.
+fn made_ms<C: Context>(item: &Item<C>) -> Option<i64> {
+    match item.work.as_ref()? {
+        Work::Message { envelope, parked: None, .. } | Work::Reply { envelope, parked: None, .. } => {
+            Some(envelope.time_ms).filter(|ms| *ms > 0)
+        }
+        _ => None,
+    }
+}
+
 fn record_span<C: Context>(work: &Work<C>) -> Option<Span> {
     let (record, envelope) = match work {
         Work::Message { record, envelope, .. } | Work::Reply { record, envelope, .. } => (record, envelope),
@@ -563,7 +605,7 @@ fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
     let mut wanted = Wanted::default();
     let (mut fences, mut woken) = (Vec::new(), Vec::new());
     for work in items.iter().filter_map(|i| i.work.as_ref()) {
-        wanted.marks.extend(work.stream().cloned());
+        wanted.marks.extend(work.position().map(|(stream, _)| stream.clone()));
         match work {
             // Asked for beforehand, so that the first pass gets as far as the handler's own wishes.
             Work::Message { command: true, envelope, .. } => {

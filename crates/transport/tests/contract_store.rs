@@ -70,6 +70,7 @@ on_both! {
         a_record_is_parked_once,
         a_record_that_is_parked_again_takes_its_place_anew,
         a_record_without_a_position_holds_nothing,
+        what_is_held_is_counted_by_stream,
         consumers_park_apart;
 }
 

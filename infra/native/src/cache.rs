@@ -1,14 +1,17 @@
 //! The folder where downloads live, by version. A thing is fetched into a `.partial` folder under a lock and renamed when whole,
-//! so that a broken download or a second launcher never leaves half of it under its final name.
+//! so that a broken download or a second launcher never leaves half of it under its final name. What was damaged later (a full
+//! disk, a stray hand) is noticed by the sizes of its files and fetched again.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Error;
 use crate::error::Doing;
-use crate::say::say;
+use crate::say::{say, with_signs_of_life};
+
+mod manifest;
 
 /// Log folders of this many runs are kept.
 const LOG_FOLDERS_KEPT: usize = 20;
@@ -49,19 +52,21 @@ impl Cache {
         Ok(base.join(name))
     }
 
-    /// Makes sure that `folder` exists and is whole: `fill` is given an empty partial folder when it does not exist yet.
+    /// Makes sure that `folder` exists and is whole: `fill` is given an empty partial folder when it is not.
     pub(crate) async fn ensure(
         &self,
         folder: &Path,
         fill: impl AsyncFnOnce(&Path) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if folder.exists() {
+        if folder.exists() && manifest::damage(folder).is_none() {
             return Ok(());
         }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let _lock = self.lock(&name).await?;
         if folder.exists() {
-            return Ok(());
+            let Some(damage) = manifest::damage(folder) else { return Ok(()) };
+            say(format!("{name} in the cache is damaged ({damage}): making it anew"));
+            fs::remove_dir_all(folder).doing(|| format!("remove {}", folder.display()))?;
         }
         let partial = folder.with_file_name(format!("{name}.partial"));
         // A leftover of a launcher that was killed: we hold the lock, so nobody is filling it.
@@ -71,22 +76,28 @@ impl Cache {
         fs::create_dir(&partial).doing(|| format!("make {}", partial.display()))?;
         open_to_all(&partial)?;
         fill(&partial).await?;
+        manifest::write(&partial).doing(|| format!("list {}", partial.display()))?;
         fs::rename(&partial, folder).doing(|| format!("rename to {}", folder.display()))
     }
 
     /// Waits until no other launcher works on `name`. The kernel lets go of the lock when its holder ends, however it ends.
     async fn lock(&self, name: &str) -> Result<File, Error> {
         let path = self.root.join("locks").join(name);
-        let file = File::create(&path).doing(|| format!("open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => say(format!("another launcher is fetching {name}; waiting for it")),
-            Err(TryLockError::Error(source)) => {
-                return Err(Error::Io { doing: format!("lock {}", path.display()), source });
-            }
+        let doing = || format!("lock {}", path.display());
+        let file = File::create(&path).doing(doing)?;
+        if try_lock(&file).doing(doing)? {
+            return Ok(file);
         }
-        let waiting = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
-        waiting.map_err(std::io::Error::other).flatten().doing(|| format!("lock {}", path.display()))
+        say(format!("another launcher is making {name}; waiting for it"));
+        // Asked again and again rather than in one blocking call, which Ctrl-C could not end.
+        let free = async {
+            while !try_lock(&file).doing(doing)? {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Ok(())
+        };
+        with_signs_of_life(&format!("still waiting for {name}"), free).await?;
+        Ok(file)
     }
 
     /// A new folder for the logs of one run; the oldest ones are removed.
@@ -97,6 +108,15 @@ impl Cache {
         fs::create_dir_all(&folder).doing(|| format!("make {}", folder.display()))?;
         prune(&logs, LOG_FOLDERS_KEPT);
         Ok(folder)
+    }
+}
+
+/// Whether the lock is ours now.
+fn try_lock(file: &File) -> std::io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -200,6 +220,39 @@ mod tests {
         a.unwrap();
         b.unwrap();
         assert_eq!(fills.into_inner(), 1);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[tokio::test]
+    async fn waiting_for_another_launcher_can_be_given_up() {
+        let root = scratch("wait");
+        let cache = Cache::at(root.clone()).unwrap();
+        let held = cache.lock("thing-1").await.unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(50), cache.lock("thing-1")).await;
+        assert!(waiting.is_err(), "two launchers hold one lock");
+        drop(held);
+        cache.lock("thing-1").await.unwrap();
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_thing_with_a_cut_file_is_made_anew_and_a_whole_one_is_left_alone() {
+        let root = scratch("damage");
+        let cache = Cache::at(root.clone()).unwrap();
+        let folder = cache.folder("thing-1");
+        let fills = std::sync::atomic::AtomicUsize::new(0);
+        let fill = async |partial: &Path| {
+            fills.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            fs::create_dir(partial.join("libs"))
+                .and_then(|()| fs::write(partial.join("libs/a.jar"), "whole"))
+                .doing(String::new)
+        };
+        cache.ensure(&folder, fill).await.unwrap();
+        cache.ensure(&folder, fill).await.unwrap();
+        fs::write(folder.join("libs/a.jar"), "cut").unwrap();
+        cache.ensure(&folder, fill).await.unwrap();
+        assert_eq!(fs::read_to_string(folder.join("libs/a.jar")).unwrap(), "whole");
+        assert_eq!(fills.into_inner(), 2);
         fs::remove_dir_all(root).unwrap();
     }
 

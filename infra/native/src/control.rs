@@ -1,5 +1,5 @@
-//! The state file of a native run: which servers there are and how each is started. With it crash tests, also in other processes,
-//! kill Kafka or Postgres and start them again on the same port and data.
+//! The state file of a run: which servers there are and how each is started. With it crash tests, also in other processes, kill Kafka
+//! or Postgres and start them again on the same port and data, be they processes or containers.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Doing;
-use crate::native::Server;
+use crate::server::Server;
 use crate::{Addresses, Error};
 
 /// Names the state file of the run that a program belongs to.
@@ -19,7 +19,7 @@ struct State {
     servers: Vec<Server>,
 }
 
-/// A handle on natively started servers. Dropping it changes nothing.
+/// A handle on the servers of a run. Dropping it changes nothing.
 #[derive(Debug, Clone)]
 pub struct Control {
     file: PathBuf,
@@ -32,7 +32,7 @@ impl Control {
         match std::env::var_os(STATE) {
             Some(file) => Control::open(Path::new(&file)),
             None => Err(Error::NotOurs(format!(
-                "{STATE} is not set: only servers that were started natively by this launcher can be killed and restarted"
+                "{STATE} is not set: only servers that this launcher started can be killed and restarted"
             ))),
         }
     }
@@ -62,10 +62,11 @@ impl Control {
         &self.state.addresses
     }
 
-    /// Names and process ids of the servers that run now: `kafka`, `postgres` (its first process), `registry`, `jaeger`.
+    /// Names and process ids of the servers that run now as processes of this machine: `kafka`, `postgres` (its first process),
+    /// `registry`, `jaeger`. Empty for containers.
     pub fn pids(&self) -> Vec<(String, u32)> {
         let servers = self.state.servers.iter();
-        servers.filter_map(|(launch, _)| Some((launch.name.clone(), launch.pid()?))).collect()
+        servers.filter_map(|server| Some((server.name().to_owned(), server.pid()?))).collect()
     }
 
     /// Kills the broker as a power cut would (SIGKILL) and waits until it is gone.
@@ -88,21 +89,21 @@ impl Control {
         self.start("postgres").await
     }
 
-    /// Ends one server by a signal and waits until its process is gone.
+    /// Ends one server by a signal and waits until it is gone.
     pub(crate) async fn end(&self, name: &str, signal: Signal) -> Result<(), Error> {
-        self.server(name)?.0.end_by(signal).await
+        self.server(name)?.end_by(signal).await
     }
 
     async fn start(&self, name: &str) -> Result<(), Error> {
-        let (launch, probe) = self.server(name)?;
-        if launch.is_running() {
+        let server = self.server(name)?;
+        if server.is_running().await? {
             return Err(Error::NotOurs(format!("{name} is running already")));
         }
-        launch.up(probe).await.map(|_| ())
+        server.up().await
     }
 
     fn server(&self, name: &str) -> Result<&Server, Error> {
-        let found = self.state.servers.iter().find(|(launch, _)| launch.name == name);
+        let found = self.state.servers.iter().find(|server| server.name() == name);
         found.ok_or_else(|| Error::NotOurs(format!("there is no {name} in {}", self.file.display())))
     }
 }

@@ -5,16 +5,16 @@ use std::fmt::Write;
 use crate::cache::{Cache, is_root};
 use crate::resolve::Docker;
 use crate::tools::{self, GO, JAVA, MAVEN, SETPRIV, TAR, Tool, XZ};
-use crate::{Addresses, Error, compose, fetch};
+use crate::{Addresses, Error, docker, fetch};
 
 /// What was found. The flag says whether `servers up` can work here.
 pub fn report() -> Result<(String, bool), Error> {
     let mut text = String::new();
     let given = Addresses::from_env();
-    let docker = compose::docker();
+    let docker = docker::offer();
     let missing: Vec<Tool> = native_tools().into_iter().filter(|tool| tool.path().is_none()).collect();
     line(&mut text, "given addresses", &given_words(&given));
-    line(&mut text, "Docker", docker_words(docker));
+    line(&mut text, "Docker", docker_words(&docker));
     for tool in native_tools().iter().chain([&GO]) {
         let place = tool.path().map_or("MISSING".to_owned(), |path| path.display().to_string());
         line(&mut text, tool.program, &format!("{place} ({})", tool.purpose));
@@ -44,9 +44,10 @@ fn given_words(given: &Result<Option<Addresses>, Error>) -> String {
     }
 }
 
-fn docker_words(docker: Docker) -> &'static str {
+fn docker_words(docker: &Docker) -> &'static str {
     match docker {
         Docker::Absent => "no engine answers",
+        Docker::Elsewhere(_) => "the engine of DOCKER_HOST is on another machine, so it is not used",
         Docker::EngineOnly => "an engine answers, but compose is missing",
         Docker::WithCompose => "an engine answers",
     }

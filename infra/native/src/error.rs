@@ -19,7 +19,16 @@ pub enum Error {
     /// A program we ran or a server we started failed: read its log, whose end is `tail`.
     #[error("{what} (log: {})\n{tail}", log.display())]
     Failed { what: String, log: PathBuf, tail: String },
-    /// The servers are not ours to stop or start (given addresses, containers), or not in the state asked for.
+    /// An image is not there and could not be pulled: pull it by hand, put another in its place, or do without Docker.
+    #[error(
+        "image {image} is not here and could not be pulled: {why}\nget it with: docker pull {image}\n\
+         or start without Docker: MALLBOTS_BACKEND=native in front of the same command"
+    )]
+    NoImage { image: String, why: String },
+    /// The Docker engine refused: `why` is what it said.
+    #[error("docker {doing}: {why}")]
+    Docker { doing: String, why: String },
+    /// The servers are not ours to stop or start (given addresses), or not in the state asked for.
     #[error("{0}")]
     NotOurs(String),
     /// The file system or a process call failed.
@@ -31,6 +40,16 @@ impl Error {
     /// A failure whose reason stands in `log`; its last lines are taken now, before the log can go.
     pub(crate) fn failed(what: impl Into<String>, log: &Path) -> Error {
         Error::Failed { what: what.into(), log: log.to_owned(), tail: tail(log) }
+    }
+
+    /// The last thing a failed program said, else the whole message.
+    pub(crate) fn last_line(&self) -> String {
+        match self {
+            Error::Failed { tail, .. } if !tail.trim().is_empty() => {
+                tail.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+            }
+            other => other.to_string(),
+        }
     }
 }
 

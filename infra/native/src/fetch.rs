@@ -36,7 +36,8 @@ pub(crate) struct Files {
 /// Makes sure that everything is in the cache; Jaeger builds while Maven fetches.
 pub(crate) async fn all(cache: &Cache, jaeger: Jaeger, logs: &Path) -> Result<Files, Error> {
     let folders = Folders::of(cache)?;
-    tools::require(&folders.needs())?;
+    // All that is missing in one go, before anything takes time.
+    tools::require(&[folders.needs(), jaeger::needs(cache, jaeger)].concat())?;
     check_java()?;
     // Maven's local repository does not bear two writers, so its three fetches run one after the other.
     let maven = async {
@@ -150,7 +151,7 @@ async fn maven(folder: &Path, pom: &str, arguments: &[String], log: &Path) -> Re
     std::fs::write(&file, pom).doing(|| format!("write {}", file.display()))?;
     let mut command = Command::new("mvn");
     command.args(["--batch-mode", "--strict-checksums", "--file"]).arg(&file).args(arguments).current_dir(folder);
-    run_logged(&mut command, "", log).await
+    run_logged(&command, "", log).await
 }
 
 fn pom(dependencies: &str) -> String {

@@ -29,9 +29,10 @@ running() {
     done
 }
 
-# The data is thrown away, so Postgres need not write a checkpoint: QUIT is its immediate shutdown.
+# The data is thrown away, so Postgres need not write a checkpoint: QUIT is its immediate shutdown. Each leads its own process group;
+# the others' groups are told as a whole, since compose may have started a process that does the work.
 running | while read -r name pid; do
-    if [ "$name" = postgres ]; then kill -QUIT "$pid"; else kill -TERM "$pid"; fi
+    if [ "$name" = postgres ]; then kill -QUIT "$pid"; else kill -TERM "-$pid" || kill -TERM "$pid"; fi
 done 2>/dev/null
 
 tenths=0

@@ -6,10 +6,8 @@
 
 mod addresses;
 mod cache;
-mod compose;
-#[cfg(feature = "testcontainers")]
-mod containers;
 mod control;
+mod docker;
 mod doctor;
 mod error;
 mod fetch;
@@ -19,8 +17,10 @@ mod options;
 mod ports;
 mod probe;
 mod process;
+mod python;
 mod resolve;
 mod say;
+mod server;
 mod tools;
 
 pub use addresses::{Addresses, JAEGER, KAFKA, OTLP, POSTGRES, REGISTRY, exports};
@@ -28,10 +28,12 @@ pub use control::{Control, STATE};
 pub use doctor::report as doctor;
 pub use error::Error;
 pub use options::{Backend, Jaeger, Options, Profile};
+pub use python::python;
 
 use guard::Guard;
 use resolve::{Docker, Source};
 use say::{say, seconds};
+use server::Running;
 
 /// Servers that answer. Dropping it, or the end of this process by whatever cause, stops what was started for it.
 #[derive(Debug)]
@@ -44,18 +46,15 @@ pub struct Servers {
 impl Servers {
     /// Finds or starts the servers and waits until each answers. Fetches and builds what is not in the cache, which can take minutes the
     /// first time; says on standard error what it does.
-    pub async fn start(options: Options) -> Result<Servers, Error> {
+    pub async fn start(mut options: Options) -> Result<Servers, Error> {
+        if options.backend == Backend::Auto {
+            options.backend = Backend::from_env()?;
+        }
         match resolve::resolve(Addresses::from_env()?, &options, ask_docker) {
             Source::Given(addresses) => given(addresses, options.jaeger).await,
-            Source::Compose => {
-                let compose::Running { addresses, guard } = compose::start(&options).await?;
-                Ok(Servers { addresses, control: None, guard: Some(guard) })
-            }
-            Source::Containers => containers(&options).await,
-            Source::Native => {
-                let native::Running { addresses, guard, control } = native::start(&options).await?;
-                Ok(Servers { addresses, control: Some(control), guard: Some(guard) })
-            }
+            Source::Compose => Ok(ours(docker::compose::start(&options).await?)),
+            Source::Containers => Ok(ours(containers(&options).await?)),
+            Source::Native => Ok(ours(native::start(&options).await?)),
         }
     }
 
@@ -64,20 +63,17 @@ impl Servers {
         &self.addresses
     }
 
-    /// All variables for a program that uses these servers: the addresses and, when native, the state file.
+    /// All variables for a program that uses these servers: the addresses and, where we started them, the state file.
     pub fn env_vars(&self) -> Vec<(&'static str, String)> {
         let mut vars = self.addresses.env_vars();
         vars.extend(self.control.iter().map(|control| (STATE, control.file().display().to_string())));
         vars
     }
 
-    /// The handle for killing and restarting. An error when the servers are not native processes of this or an outer launcher.
+    /// The handle for killing and restarting. An error when neither this nor an outer launcher started the servers.
     pub fn control(&self) -> Result<&Control, Error> {
-        self.control.as_ref().ok_or_else(|| {
-            Error::NotOurs(
-                "only servers that were started natively can be killed and restarted (`--backend native`)".into(),
-            )
-        })
+        let theirs = "servers that were given cannot be killed and restarted; unset the MALLBOTS_ addresses";
+        self.control.as_ref().ok_or_else(|| Error::NotOurs(theirs.into()))
     }
 
     /// Stops what was started here and waits until it is gone and its data removed. Given servers are left alone.
@@ -95,12 +91,21 @@ pub async fn fetch(jaeger: Jaeger) -> Result<(), Error> {
     native::fetch(jaeger).await
 }
 
+fn ours(Running { addresses, guard, control }: Running) -> Servers {
+    Servers { addresses, control: Some(control), guard: Some(guard) }
+}
+
 fn ask_docker() -> Docker {
-    let docker = compose::docker();
-    if docker == Docker::EngineOnly {
-        say("Docker answers, but compose is missing (apt-get install -y docker-compose): starting natively");
-    }
-    docker
+    let offer = docker::offer();
+    say(match &offer {
+        Docker::Absent => "no Docker engine answers: native servers".to_owned(),
+        Docker::Elsewhere(host) => format!("the Docker engine at {host} cannot publish ports here: native servers"),
+        Docker::EngineOnly => {
+            "a Docker engine answers, but compose is missing (apt-get install -y docker-compose)".to_owned()
+        }
+        Docker::WithCompose => return offer,
+    });
+    offer
 }
 
 /// Uses servers that somebody else runs, once each of them listens.
@@ -120,12 +125,11 @@ async fn given(addresses: Addresses, jaeger: Jaeger) -> Result<Servers, Error> {
 }
 
 #[cfg(feature = "testcontainers")]
-async fn containers(options: &Options) -> Result<Servers, Error> {
-    let compose::Running { addresses, guard } = containers::start(options).await?;
-    Ok(Servers { addresses, control: None, guard: Some(guard) })
+async fn containers(options: &Options) -> Result<Running, Error> {
+    docker::testcontainers::start(options).await
 }
 
 #[cfg(not(feature = "testcontainers"))]
-async fn containers(_: &Options) -> Result<Servers, Error> {
+async fn containers(_: &Options) -> Result<Running, Error> {
     Err(Error::NotOurs("this was built without the cargo feature `testcontainers`".into()))
 }

@@ -17,7 +17,8 @@ const INTERRUPTED: u8 = 130;
 /// Brings up Kafka, Postgres, a schema registry and Jaeger, and stops exactly what it started.
 ///
 /// Looks for addresses in MALLBOTS_KAFKA, MALLBOTS_POSTGRES, MALLBOTS_REGISTRY, MALLBOTS_OTLP and MALLBOTS_JAEGER, then for a
-/// Docker engine, then starts native processes of pinned versions (cache: MALLBOTS_CACHE, else ~/.cache/mallbots).
+/// Docker engine (infra/compose.yaml), then starts native processes of pinned versions (cache: MALLBOTS_CACHE, else
+/// ~/.cache/mallbots). MALLBOTS_BACKEND=native does without Docker.
 #[derive(Debug, Parser)]
 #[command(name = "servers", version, after_help = EXAMPLES)]
 struct Cli {
@@ -78,6 +79,9 @@ struct Start {
     /// Where the servers may come from
     #[arg(long, value_enum, default_value_t, env = "MALLBOTS_BACKEND")]
     backend: Backend,
+    /// Where a Docker engine answers, make the containers with the testcontainers crate instead of compose (if compiled in)
+    #[arg(long)]
+    testcontainers: bool,
     /// Start servers even where addresses are given
     #[arg(long)]
     own: bool,
@@ -85,8 +89,8 @@ struct Start {
 
 impl Start {
     fn options(&self) -> Options {
-        let Start { jaeger, profile, backend, own } = *self;
-        Options { jaeger, profile, backend, own, ..Options::default() }
+        let Start { jaeger, profile, backend, testcontainers, own } = *self;
+        Options { jaeger, profile, backend, prefer_testcontainers: testcontainers, own }
     }
 }
 

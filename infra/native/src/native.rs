@@ -15,22 +15,11 @@ use crate::cache::Cache;
 use crate::control::Control;
 use crate::fetch::{self, Files};
 use crate::guard::Guard;
-use crate::probe::Probe;
-use crate::process::Launch;
 use crate::say::{say, seconds};
+use crate::server::Running;
 use crate::{Addresses, Error, Options, Profile, ports};
 
 use archives::Archives;
-
-/// A server of a run: how to start it, and how to see that it serves.
-pub(crate) type Server = (Launch, Probe);
-
-/// What stands once everything is up.
-pub(crate) struct Running {
-    pub addresses: Addresses,
-    pub guard: Guard,
-    pub control: Control,
-}
 
 /// Fetches what is missing and starts everything.
 pub(crate) async fn start(options: &Options) -> Result<Running, Error> {
@@ -76,26 +65,19 @@ async fn bring_up(files: &Files, profile: Profile, archives: &Archives, logs: &P
     let servers = [&kafka, &postgres, &registry].into_iter().chain(&jaeger).cloned().collect();
     let control = Control::write(run, addresses.clone(), servers)?;
     tokio::try_join!(
-        up(&kafka),
+        kafka.up(),
         async {
-            up(&postgres).await?;
-            up(&registry).await
+            postgres.up().await?;
+            registry.up().await
         },
         async {
             match &jaeger {
-                Some(jaeger) => up(jaeger).await,
+                Some(jaeger) => jaeger.up().await,
                 None => Ok(()),
             }
         }
     )?;
     Ok(Running { addresses, guard, control })
-}
-
-async fn up((launch, probe): &Server) -> Result<(), Error> {
-    let started = Instant::now();
-    let pid = launch.up(probe).await?;
-    say(format!("{} up in {} (pid {pid})", launch.name, seconds(started)));
-    Ok(())
 }
 
 fn with_jaeger(files: &Files) -> &'static str {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -13,13 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::error::Doing;
-use crate::probe::Probe;
+use crate::tools;
 
-/// A server that does not serve after this time has failed. Generous: two busy cores share it with compilers.
-const UP_WITHIN: Duration = Duration::from_secs(120);
 /// A signalled process that is still there after this time has failed to end.
-const GONE_WITHIN: Duration = Duration::from_secs(30);
-/// Pause between two looks at a process that starts or ends.
+pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(30);
+/// Pause between two looks at a process that ends.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// How to start one server.
@@ -52,44 +50,43 @@ impl Launch {
         self
     }
 
-    /// Starts the process and returns its id. It lives in its own process group, so that Ctrl-C in the terminal reaches the
-    /// platform first, and writes its own pid file before it becomes the server, so that the guard can never miss it.
+    /// Starts the process and returns its id.
     pub(crate) fn spawn(&self) -> Result<u32, Error> {
-        let what = || format!("start {} ({})", self.name, self.program.display());
-        fs::create_dir_all(&self.folder).doing(what)?;
-        let log = File::options().create(true).append(true).open(&self.log).doing(what)?;
-        let mut child = Command::new("sh")
-            .args(["-c", r#"echo $$ > "$0" && exec "$@""#])
-            .arg(&self.pid_file)
-            .arg(&self.program)
-            .args(&self.args)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().doing(what)?)
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .doing(what)?;
+        let mut child = self.command()?.spawn().doing(|| self.what())?;
         let pid = child.id();
         // Reaped as soon as it ends, whoever ended it.
         std::thread::spawn(move || child.wait());
         Ok(pid)
     }
 
-    /// Starts the process and waits until `probe` is answered; fails early when the process ends instead.
-    pub(crate) async fn up(&self, probe: &Probe) -> Result<u32, Error> {
-        let pid = self.spawn()?;
-        let start = Instant::now();
-        while !probe.answers().await {
-            if !self.owns(pid) {
-                return Err(Error::failed(format!("{} ended while starting", self.name), &self.log));
-            }
-            if start.elapsed() > UP_WITHIN {
-                return Err(Error::failed(format!("{} does not answer after {UP_WITHIN:?}", self.name), &self.log));
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(pid)
+    /// Runs the process to its end. It is killed when this is dropped, and by the guard when we are killed ourselves.
+    pub(crate) async fn run(&self) -> Result<(), Error> {
+        let child = tokio::process::Command::from(self.command()?).spawn().doing(|| self.what())?;
+        let status = Group(child).end().await.doing(|| self.what())?;
+        if status.success() { Ok(()) } else { Err(Error::failed(format!("{} failed: {status}", self.name), &self.log)) }
+    }
+
+    /// The process lives in its own process group, so that Ctrl-C in the terminal reaches the platform first, and writes its own
+    /// pid file before it becomes the program, so that the guard can never miss it.
+    fn command(&self) -> Result<Command, Error> {
+        fs::create_dir_all(&self.folder).doing(|| self.what())?;
+        let log = File::options().create(true).append(true).open(&self.log).doing(|| self.what())?;
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", r#"echo $$ > "$0" && exec "$@""#])
+            .arg(&self.pid_file)
+            .arg(&self.program)
+            .args(&self.args)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().doing(|| self.what())?)
+            .stderr(log)
+            .process_group(0);
+        Ok(command)
+    }
+
+    fn what(&self) -> String {
+        format!("start {} ({})", self.name, self.program.display())
     }
 
     /// The id of the running process, if it runs.
@@ -121,7 +118,7 @@ impl Launch {
 
     /// Whether `pid` is this server: its working folder is inside ours. False for a stranger with a reused id, and for a zombie,
     /// but not while its last threads still die: until then its port is taken.
-    fn owns(&self, pid: u32) -> bool {
+    pub(crate) fn owns(&self, pid: u32) -> bool {
         match fs::read_link(format!("/proc/{pid}/cwd")) {
             Ok(cwd) => cwd.starts_with(&self.folder),
             Err(_) => fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1),
@@ -135,17 +132,109 @@ pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process(pid, signal)?)
 }
 
-/// Runs a program to its end with all output in `log` (appended); `input` is its standard input. Killed if we are dropped.
-pub(crate) async fn run_logged(command: &mut Command, input: &str, log: &Path) -> Result<(), Error> {
+/// A child with a process group of its own, which is killed as a whole when this is dropped before the child's end.
+struct Group(tokio::process::Child);
+
+impl Group {
+    async fn end(mut self) -> io::Result<ExitStatus> {
+        self.0.wait().await
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let pid = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended a moment ago.
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+            // Reaped, because init may not do it for us in a container; it takes no longer than the kill.
+            let killed = Instant::now();
+            while matches!(self.0.try_wait(), Ok(None)) && killed.elapsed() < Duration::from_secs(1) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// Runs a program to its end with all output in `log` (appended); `input` is its standard input. It is killed with all that it
+/// started when this is dropped, and by the kernel when we are killed.
+pub(crate) async fn run_logged(command: &Command, input: &str, log: &Path) -> Result<(), Error> {
     let what = format!("{} {:?}", command.get_program().display(), command.get_args().next().unwrap_or_default());
     let out = File::options().create(true).append(true).open(log).doing(|| format!("open {}", log.display()))?;
-    command.stdout(out.try_clone().doing(|| what.clone())?).stderr(out).stdin(Stdio::piped());
-    let mut command = tokio::process::Command::from(std::mem::replace(command, Command::new("true")));
-    let mut child = command.kill_on_drop(true).spawn().doing(|| format!("run {what}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
+    let mut tied = tied_to_us(command);
+    tied.stdout(out.try_clone().doing(|| what.clone())?).stderr(out).stdin(Stdio::piped()).process_group(0);
+    let mut child = tokio::process::Command::from(tied).spawn().doing(|| format!("run {what}"))?;
+    let stdin = child.stdin.take();
+    let group = Group(child);
+    if let Some(mut stdin) = stdin {
         // A program that does not read its input is judged by its exit status.
         let _ = tokio::io::AsyncWriteExt::write_all(&mut stdin, input.as_bytes()).await;
     }
-    let status = child.wait().await.doing(|| format!("wait for {what}"))?;
+    let status = group.end().await.doing(|| format!("wait for {what}"))?;
     if status.success() { Ok(()) } else { Err(Error::failed(format!("{what}… failed: {status}"), log)) }
+}
+
+/// The same command, killed by the kernel when the thread that starts it ends, where setpriv can arrange it. Otherwise a download
+/// would go on behind the back of the next launcher, in the same folder.
+fn tied_to_us(command: &Command) -> Command {
+    let Some(setpriv) = tools::which("setpriv") else { return copy_of(command, Command::new(command.get_program())) };
+    let mut tied = Command::new(setpriv);
+    tied.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
+    copy_of(command, tied)
+}
+
+fn copy_of(command: &Command, mut copy: Command) -> Command {
+    copy.args(command.get_args());
+    copy.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        copy.current_dir(folder);
+    }
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("servers-process-test-{}-{name}", std::process::id()))
+    }
+
+    #[tokio::test]
+    async fn what_a_dropped_command_has_started_is_killed_with_it() {
+        let (log, file) = (scratch("log"), scratch("pid"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $! > \"$0.new\" && mv \"$0.new\" \"$0\"; wait"]).arg(&file);
+        let grandchild = tokio::select! {
+            ended = run_logged(&command, "", &log) => panic!("it ended by itself: {ended:?}"),
+            pid = appears(&file) => pid,
+        };
+        let gone = || !Path::new(&format!("/proc/{grandchild}/cwd")).exists();
+        let started = Instant::now();
+        while !gone() {
+            assert!(started.elapsed() < Duration::from_secs(10), "{grandchild} still runs");
+            std::thread::yield_now();
+        }
+        fs::remove_file(log).unwrap();
+        fs::remove_file(file).unwrap();
+    }
+
+    async fn appears(file: &Path) -> u32 {
+        loop {
+            match fs::read_to_string(file) {
+                Ok(text) => return text.trim().parse().unwrap(),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_keeps_its_folder_its_variables_and_its_input() {
+        let log = scratch("keeps");
+        let mut command = Command::new("sh");
+        command.args(["-c", "pwd; echo $COLOUR; cat"]).current_dir("/").env("COLOUR", "blue");
+        run_logged(&command, "input\n", &log).await.unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), "/\nblue\ninput\n");
+        fs::remove_file(log).unwrap();
+    }
 }

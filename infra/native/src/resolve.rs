@@ -12,9 +12,11 @@ pub(crate) enum Source {
 }
 
 /// What Docker has to offer; asked only when it matters, since asking takes a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Docker {
     Absent,
+    /// The engine that DOCKER_HOST names is on another machine: the ports it publishes are not ours.
+    Elsewhere(String),
     /// An engine answers, but there is neither `docker compose` nor `docker-compose`.
     EngineOnly,
     WithCompose,
@@ -31,7 +33,7 @@ pub(crate) fn resolve(given: Option<Addresses>, options: &Options, docker: impl 
         Backend::Compose => Source::Compose,
         Backend::Containers => Source::Containers,
         Backend::Auto => match (docker(), options.prefer_testcontainers && cfg!(feature = "testcontainers")) {
-            (Docker::Absent, _) => Source::Native,
+            (Docker::Absent | Docker::Elsewhere(_), _) => Source::Native,
             (_, true) => Source::Containers,
             (Docker::WithCompose, false) => Source::Compose,
             (Docker::EngineOnly, false) => Source::Native,
@@ -75,6 +77,8 @@ mod tests {
     fn without_a_usable_docker_it_is_native() {
         assert_eq!(resolve(None, &with(Backend::Auto), || Docker::Absent), Source::Native);
         assert_eq!(resolve(None, &with(Backend::Auto), || Docker::EngineOnly), Source::Native);
+        let elsewhere = || Docker::Elsewhere("tcp://docker:2375".into());
+        assert_eq!(resolve(None, &with(Backend::Auto), elsewhere), Source::Native);
     }
 
     #[test]

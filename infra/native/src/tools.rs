@@ -25,8 +25,16 @@ pub(crate) const TAR: Tool = Tool { program: "tar", purpose: "unpacks Postgres",
 pub(crate) const XZ: Tool = Tool { program: "xz", purpose: "unpacks Postgres", package: "xz-utils" };
 pub(crate) const SETPRIV: Tool =
     Tool { program: "setpriv", purpose: "runs Postgres as nobody, since it refuses root", package: "util-linux" };
-pub(crate) const GO: Tool =
-    Tool { program: "go", purpose: "Go 1.21 or later, builds Jaeger once", package: "golang-go" };
+pub(crate) const GO: Tool = Tool {
+    program: "go",
+    purpose: "Go 1.21 or later, builds Jaeger once; Debian 12's is too old: https://go.dev/dl",
+    package: "golang-go",
+};
+pub(crate) const PYTHON: Tool = Tool {
+    program: "python3",
+    purpose: "Python 3.9 or later, runs the participants in Python",
+    package: "python3-venv",
+};
 
 impl Tool {
     pub(crate) fn path(&self) -> Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! What the orchestrator asks of the depot, and the answers. A refusal is always [`message::Refusal`].
 
 use crate::{
+    done::Done,
     ids::{OrderId, ReturnId},
     lines::{LineCount, OrderLine},
     registry::messages,
@@ -42,8 +43,10 @@ pub struct CancelShopping {
 }
 
 /// The list is cancelled or returned, the bay free.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShoppingCancelDone {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ShoppingCancelDone {
+    pub done: Done,
+}
 
 /// Let the robots have the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +55,10 @@ pub struct StartShopping {
 }
 
 /// The list waits for a robot, or has one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShoppingStarted {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ShoppingStarted {
+    pub done: Done,
+}
 
 /// Let the customer take the items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,13 +77,15 @@ pub struct ItemsReleaseDone {
 pub struct ReturnItems {
     pub order_id: OrderId,
     pub return_id: ReturnId,
-    /// What goes back to the stores.
+    /// What goes back to the stores; empty for everything that was collected.
     pub lines: Vec<LineCount>,
 }
 
 /// The goods are back in the stores.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemsReturnDone {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ItemsReturnDone {
+    pub done: Done,
+}
 
 /// Drop a return job: the undo of `ReturnItems`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,5 +95,7 @@ pub struct CancelReturn {
 }
 
 /// There is no such return job any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReturnCancelDone {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReturnCancelDone {
+    pub done: Done,
+}

@@ -1,6 +1,7 @@
 //! What the orchestrator asks of orders, and the answers. A refusal is always [`message::Refusal`].
 
 use crate::{
+    done::Done,
     ids::{OrderId, ReturnId},
     lines::LineCount,
     money::Money,
@@ -30,8 +31,10 @@ pub struct ApproveOrder {
 }
 
 /// The order is approved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderApprovalDone {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrderApprovalDone {
+    pub done: Done,
+}
 
 /// Approved → shopping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +43,10 @@ pub struct MarkShopping {
 }
 
 /// The order is shopping.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MarkedShopping {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MarkedShopping {
+    pub done: Done,
+}
 
 /// Shopping → ready, priced anew by what was collected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +70,10 @@ pub struct CompleteOrder {
 }
 
 /// The order is completed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderCompletionDone {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrderCompletionDone {
+    pub done: Done,
+}
 
 /// Pending, approved or later → cancelling; ok if the order was never approved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,8 +83,10 @@ pub struct BeginCancel {
 }
 
 /// The order is cancelling, or never was more than pending.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CancelBegun {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CancelBegun {
+    pub done: Done,
+}
 
 /// End an order that was undone: pending → rejected or cancelled, cancelling → cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +99,10 @@ pub struct CloseOrder {
 }
 
 /// The order is rejected or cancelled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderClosed {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrderClosed {
+    pub done: Done,
+}
 
 /// Completed → returning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +127,10 @@ pub struct AbortReturn {
 }
 
 /// The order is completed, as before the return.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReturnAborted {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReturnAborted {
+    pub done: Done,
+}
 
 /// Returning → refunded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,5 +140,7 @@ pub struct MarkRefunded {
 }
 
 /// The order is refunded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefundMarked {}
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RefundMarked {
+    pub done: Done,
+}

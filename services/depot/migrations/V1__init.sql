@@ -5,8 +5,8 @@ CREATE TABLE bay_summary (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -19,8 +19,8 @@ CREATE TABLE shopping_list (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -35,8 +35,8 @@ CREATE TABLE bay (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -51,8 +51,8 @@ CREATE TABLE bot (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -64,8 +64,8 @@ CREATE TABLE store_place (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);

@@ -14,7 +14,7 @@ use tokio::{
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// The roles of `all`, in no order: each waits for what it needs.
-const ALL: [&str; 9] = [
+pub const ALL: [&str; 9] = [
     "stores",
     "orders",
     "payments",
@@ -29,7 +29,7 @@ const ALL: [&str; 9] = [
 /// Runs `role` until SIGINT or SIGTERM.
 pub async fn run(role: Role) -> anyhow::Result<()> {
     let name = match &role {
-        Role::All => return all().await,
+        Role::All { without } => return all(without).await,
         Role::Stores => "stores",
         Role::Orders => "orders",
         Role::Payments => "payments",
@@ -53,8 +53,9 @@ pub async fn run(role: Role) -> anyhow::Result<()> {
     ran
 }
 
-async fn all() -> anyhow::Result<()> {
-    let telemetry = telemetry::start(&ALL)?;
+async fn all(without: &[String]) -> anyhow::Result<()> {
+    let names: Vec<&'static str> = ALL.into_iter().filter(|name| !without.iter().any(|w| w == name)).collect();
+    let telemetry = telemetry::start(&names)?;
     let stop = stop_on_signal()?;
     let http: SocketAddr = service_kit::env_parse("MALLBOTS_HTTP", SocketAddr::from(([127, 0, 0, 1], 7150)))?;
     let listener = TcpListener::bind(http).await.with_context(|| format!("MALLBOTS_HTTP: cannot listen on {http}"))?;
@@ -64,7 +65,7 @@ async fn all() -> anyhow::Result<()> {
         let router = health::router(Vec::new());
         axum::serve(listener, router).with_graceful_shutdown(served.wait()).await.context("health")
     });
-    for name in ALL {
+    for name in names {
         let stop = stop.clone();
         roles.spawn(async move { start(name, Some(None), stop).await.with_context(|| format!("role {name}")) });
     }

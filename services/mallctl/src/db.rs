@@ -10,6 +10,10 @@ use transport::{
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Bring every context's database to this version; forward only
+    #[command(after_help = "\
+Examples:
+  mallctl db migrate             the databases that are there
+  mallctl db migrate --create    also those that are not there yet")]
     Migrate {
         /// Create the databases that are missing
         #[arg(long)]
@@ -42,6 +46,12 @@ pub async fn run(command: Command) -> Done {
         println!("{context}: up to date");
     }
     Ok(())
+}
+
+/// For arguments: the name of a context, else which there are.
+pub fn known_context(text: &str) -> Result<String, String> {
+    let known: Vec<_> = contexts().iter().map(|(name, ..)| *name).collect();
+    if known.contains(&text) { Ok(text.to_owned()) } else { Err(format!("there are {}", known.join(", "))) }
 }
 
 /// A connection to a context's database.

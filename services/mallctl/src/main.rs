@@ -44,7 +44,7 @@ enum Command {
     /// Kafka topics, as infra/kafka/topics.yaml declares them
     #[command(subcommand)]
     Topics(topics::Command),
-    /// Avro schemas in the registry
+    /// Avro schemas: checked against released versions and the registry, registered, released
     #[command(subcommand)]
     Schemas(registry::Command),
     /// The contexts' databases

@@ -7,34 +7,49 @@ use tonic::transport::Channel;
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Sagas, newest first
+    #[command(after_help = "\
+Examples:
+  mallctl sagas list --state stuck               what waits for a person
+  mallctl sagas list --order 0197…               what became of an order
+  mallctl sagas list --state running --older-than 2h -o json")]
     List {
-        /// running, compensating, stuck, completed or compensated
-        #[arg(long, default_value = "")]
+        /// Only those in this state
+        #[arg(long, default_value = "", hide_default_value = true, value_parser = ["running", "compensating", "stuck", "completed", "compensated"])]
         state: String,
-        /// order-fulfilment, return-and-refund
-        #[arg(long = "type", default_value = "")]
+        /// Only those of this type: order-fulfilment, return-refund
+        #[arg(long = "type", default_value = "", hide_default_value = true, value_parser = known_type)]
         saga_type: String,
         /// Started at least this long ago: 90s, 5m, 2h
         #[arg(long, value_parser = duration_ms, default_value = "0s")]
         older_than: i64,
         /// The order it is about
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         order: String,
         /// At most this many
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
     /// One saga's timeline: each step, attempt, reply, wait, who and why
+    #[command(after_help = "Example:\n  mallctl sagas show 0197…")]
     Show { saga_id: String },
     /// A definition: steps, undos, deadlines
+    #[command(after_help = "Example:\n  mallctl sagas outline order-fulfilment")]
     Outline { saga_type: String },
     /// Try again what a stuck saga is stuck at
+    #[command(after_help = "Example:\n  mallctl sagas retry 0197… --reason 'the bay is free again'")]
     Retry(Verb),
-    /// Undo a running saga, unless its pivot was sent
+    /// Undo a running saga; exit 4 when its pivot was sent: then it only goes forward
+    #[command(after_help = "Example:\n  mallctl sagas cancel 0197… --reason 'the customer left'")]
     Cancel(Verb),
     /// Leave the stuck step out
+    #[command(
+        after_help = "Example:\n  mallctl sagas skip 0197… --step release-items --reason 'nothing was in the bay'"
+    )]
     Skip(StepVerb),
     /// The stuck step was carried out by hand
+    #[command(
+        after_help = "Example:\n  mallctl sagas mark-done 0197… --step release-items --reason 'handed over by hand'"
+    )]
     MarkDone(StepVerb),
 }
 
@@ -94,7 +109,7 @@ pub async fn run(command: Command, format: Format) -> Done {
         }
         Command::Outline { saga_type } => outline(&saga_type)?,
         Command::Retry(verb) => one(format, &client().await?.retry_saga(request(verb)).await?.into_inner()),
-        Command::Cancel(verb) => one(format, &client().await?.cancel_saga(request(verb)).await?.into_inner()),
+        Command::Cancel(verb) => cancelled(format, &client().await?.cancel_saga(request(verb)).await?.into_inner())?,
         Command::Skip(verb) => one(format, &client().await?.skip_step(step_request(verb)).await?.into_inner()),
         Command::MarkDone(verb) => one(format, &client().await?.mark_done(step_request(verb)).await?.into_inner()),
     }
@@ -111,12 +126,27 @@ fn step_request(verb: StepVerb) -> wire::OperatorStepRequest {
     wire::OperatorStepRequest { saga_id, step: verb.step, reason, by, idempotency_key }
 }
 
+/// A cancel that comes too late is kept in the history and changes nothing else.
+fn cancelled(format: Format, saga: &wire::Saga) -> Done {
+    one(format, saga);
+    if matches!(saga.state.as_str(), "compensating" | "compensated") || !saga.code.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!("too late: the saga is {} at {} and only goes forward", saga.state, saga.step)))
+}
+
+fn known_type(text: &str) -> Result<String, String> {
+    let definitions = orchestrator::sagas::definitions(&orchestrator::sagas::Deadlines::default());
+    let known: Vec<_> = definitions.iter().map(|d| d.saga_type()).collect();
+    if known.contains(&text) { Ok(text.to_owned()) } else { Err(format!("there are {}", known.join(", "))) }
+}
+
 /// Works without a server: the definitions are compiled in.
 fn outline(saga_type: &str) -> Done {
     let definitions = orchestrator::sagas::definitions(&orchestrator::sagas::Deadlines::default());
     match definitions.iter().find(|d| d.saga_type() == saga_type) {
         Some(definition) => {
-            println!("{}", definition.outline());
+            print!("{}", definition.outline());
             Ok(())
         }
         None => {
@@ -126,7 +156,7 @@ fn outline(saga_type: &str) -> Done {
     }
 }
 
-const COLUMNS: [&str; 8] = ["saga_id", "saga_type", "business_key", "state", "step", "code", "age_s", "trace_id"];
+const COLUMNS: [&str; 8] = ["saga_id", "saga_type", "business_key", "state", "step", "code", "lasted_s", "trace_id"];
 
 fn row(saga: &wire::Saga) -> Vec<String> {
     vec![
@@ -153,7 +183,8 @@ fn show(format: Format, timeline: &wire::SagaTimeline) {
     let Some(saga) = &timeline.saga else { return };
     if format == Format::Table {
         let cause = if saga.code.is_empty() { String::new() } else { format!(", {}: {}", saga.code, saga.reason) };
-        println!("{} {} of {}: {}{cause}\n", saga.saga_type, saga.saga_id, saga.business_key, saga.state);
+        let at = if saga.step.is_empty() { String::new() } else { format!(" at {}", saga.step) };
+        println!("{} {} of {}: {}{at}{cause}\n", saga.saga_type, saga.saga_id, saga.business_key, saga.state);
     }
     let rows: Vec<_> = timeline
         .entries

@@ -8,14 +8,26 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 use serde::Deserialize;
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Create the topics that are missing
+    /// Create the topics that are missing, then verify all
+    #[command(after_help = "Example:\n  MALLBOTS_KAFKA=127.0.0.1:9092 mallctl topics apply --replication 3")]
     Apply(Options),
     /// Compare the topics with the file; exit 1 when they differ
+    #[command(after_help = "Example:\n  MALLBOTS_KAFKA=127.0.0.1:9092 mallctl topics verify -o json")]
     Verify(Options),
+    /// Does the file name exactly the platform's topics, with sound settings? Asks no broker; exit 1 when not
+    #[command(after_help = "Example:\n  mallctl topics check --file infra/kafka/topics.yaml")]
+    Check {
+        /// Another file than infra/kafka/topics.yaml
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -59,14 +71,10 @@ pub async fn run(command: Command, format: Format) -> Done {
     let (options, create) = match command {
         Command::Apply(options) => (options, true),
         Command::Verify(options) => (options, false),
+        Command::Check { file } => return check(&declared(file.as_deref())?, format),
     };
     let kafka = service_kit::config::kafka_from_env("mallctl").map_err(output::usage)?;
-    let text = match &options.file {
-        Some(file) => std::fs::read_to_string(file).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?,
-        None => DECLARED.to_owned(),
-    };
-    let mut declared: Declared =
-        serde_yaml_ng::from_str(&text).map_err(|e| Failure::Usage(format!("the topics file is not valid: {e}")))?;
+    let mut declared = declared(options.file.as_deref())?;
     for topic in &mut declared.topics {
         topic.name = format!("{}{}", kafka.topic_prefix, topic.name);
     }
@@ -79,6 +87,38 @@ pub async fn run(command: Command, format: Format) -> Done {
         apply(&admin, &declared, options.replication).await?;
     }
     verify(&admin, &declared, format).await
+}
+
+/// What the file declares; without a file, the one this program was built with.
+fn declared(file: Option<&Path>) -> Result<Declared, Failure> {
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?,
+        None => DECLARED.to_owned(),
+    };
+    serde_yaml_ng::from_str(&text).map_err(|e| Failure::Usage(format!("the topics file is not valid: {e}")))
+}
+
+fn check(declared: &Declared, format: Format) -> Done {
+    let names: Vec<_> = declared.topics.iter().map(|t| t.name.as_str()).collect();
+    let missing = schemas::topics::ALL.iter().filter(|name| !names.contains(name));
+    let mut rows: Vec<_> = missing.map(|name| [*name, "is not declared"].map(str::to_owned).to_vec()).collect();
+    let mut wrong = rows.len();
+    for (at, topic) in declared.topics.iter().enumerate() {
+        let verdict = match topic {
+            t if !schemas::topics::ALL.contains(&t.name.as_str()) => "is no topic of the platform",
+            t if names[..at].contains(&t.name.as_str()) => "is declared twice",
+            t if t.partitions < 1 => "has no partition",
+            t if !matches!(t.cleanup_policy.as_str(), "delete" | "compact") => "has an unknown cleanup policy",
+            t if t.max_message_bytes <= transport::codec::MAX_VALUE_BYTES as i64 => {
+                "has no room for the largest record"
+            }
+            _ => "ok",
+        };
+        wrong += usize::from(verdict != "ok");
+        rows.push(vec![topic.name.clone(), verdict.to_owned()]);
+    }
+    output::print(format, &["topic", "verdict"], &rows);
+    if wrong == 0 { Ok(()) } else { Err(Failure::Check(format!("{wrong} topics are not as the platform needs them"))) }
 }
 
 async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, replication: Option<i32>) -> Done {

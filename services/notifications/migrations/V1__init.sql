@@ -5,8 +5,8 @@ CREATE TABLE contact (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -18,8 +18,8 @@ CREATE TABLE notification (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);

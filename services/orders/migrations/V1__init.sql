@@ -5,8 +5,8 @@ CREATE TABLE basket (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -18,8 +18,8 @@ CREATE TABLE "order" (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -31,8 +31,8 @@ CREATE TABLE contact (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -44,8 +44,8 @@ CREATE TABLE catalogue_product (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -57,8 +57,8 @@ CREATE TABLE catalogue_store (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);

@@ -4,8 +4,8 @@ CREATE TABLE payment (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -16,8 +16,8 @@ CREATE TABLE invoice (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);

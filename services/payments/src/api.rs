@@ -2,7 +2,7 @@
 
 use crate::{
     Payments,
-    domain::{EntryStatus, Invoice, Payment},
+    domain::{EntryStatus, Invoice, Payment, State},
     handlers,
 };
 use schemas::{
@@ -11,6 +11,7 @@ use schemas::{
         payments::{self as pb, payments_server},
     },
     ids::OrderId,
+    money::Money,
     text::Text,
 };
 use service_kit::grpc::{self, invalid};
@@ -88,7 +89,7 @@ impl<S: ports::Store> payments_server::Payments for Api<S> {
     }
 }
 
-/// Every payment's entries, a page of payments at a time: the oldest entry of a payment first, the newest payment first.
+/// Every payment's entries, a page of payments at a time.
 fn whole_ledger<S: ports::Store>(
     shell: Shell<Payments, S>,
 ) -> impl Stream<Item = Result<pb::LedgerEntry, Status>> + Send {
@@ -168,16 +169,19 @@ fn invoice(invoice: Invoice) -> pb::Invoice {
     }
 }
 
-/// What took effect at the provider, as far as we know.
+/// What took effect at the provider, as far as we know, the oldest first.
 fn entries(payment: &Payment) -> Vec<pb::LedgerEntry> {
-    let done = payment.ledger.iter().filter(|e| e.status == EntryStatus::Done);
-    done.map(|entry| pb::LedgerEntry {
+    let entry = |operation: &str, effect_key: &str, amount: Money, at_ms| pb::LedgerEntry {
         order_id: payment.order_id.to_string(),
-        operation: entry.operation.as_str().to_owned(),
-        effect_key: entry.idempotency_key.clone(),
-        amount: Some(entry.amount.into()),
+        operation: operation.to_owned(),
+        effect_key: effect_key.to_owned(),
+        amount: Some(amount.into()),
         provider_ref: payment.provider_ref.clone().unwrap_or_default(),
-        at_ms: entry.at_ms,
-    })
-    .collect()
+        at_ms,
+    };
+    let done = payment.ledger.iter().filter(|e| e.status == EntryStatus::Done);
+    let done = done.map(|e| entry(e.operation.as_str(), &e.idempotency_key, e.amount, e.at_ms));
+    // Nobody asked for it, so it is no entry of our own: an expired payment has not changed since.
+    let expired = (payment.state == State::Expired).then(|| entry("expire", "", payment.amount, payment.updated_at_ms));
+    done.chain(expired).collect()
 }

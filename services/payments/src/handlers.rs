@@ -66,7 +66,7 @@ fn void_payment(
     command: &wire::VoidPayment,
     saga: &SagaRef,
 ) -> Fold<Answer<wire::PaymentReleased>> {
-    let released = Answer::Now(wire::PaymentReleased {});
+    let released = Answer::Now(wire::PaymentReleased::default());
     let Some(payment) = unit.get::<Payment>(command.order_id.into())? else { return Ok(released) };
     match payment.void(cause(unit, saga))? {
         Voided::Already => Ok(released),
@@ -202,7 +202,7 @@ fn credit_invoice(unit: &mut Unit, order_id: OrderId) -> Fold<()> {
 fn reply(unit: &mut Unit, effect: &EffectKey, answer: Result<Reply, Refusal>) -> Fold<()> {
     match answer {
         Ok(Reply::Held { provider_ref, amount }) => unit.answer(effect, Ok(wire::PaymentHeld { provider_ref, amount })),
-        Ok(Reply::Released) => unit.answer(effect, Ok(wire::PaymentReleased {})),
+        Ok(Reply::Released) => unit.answer(effect, Ok(wire::PaymentReleased::default())),
         Ok(Reply::Collected(amount)) => unit.answer(effect, Ok(wire::PaymentCollected { amount })),
         Ok(Reply::Refunded(amount)) => unit.answer(effect, Ok(wire::RefundDone { amount })),
         Err(refusal) => unit.answer::<wire::PaymentReleased>(effect, Err(refusal)),

@@ -5,8 +5,8 @@ CREATE TABLE store (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
@@ -17,8 +17,8 @@ CREATE TABLE product (
     status text NOT NULL,
     parent uuid,
     rank bigint NOT NULL DEFAULT 0,
-    state jsonb NOT NULL,
-    streams jsonb NOT NULL DEFAULT '[]',
+    state json NOT NULL,
+    streams json NOT NULL DEFAULT '[]',
     armed_ms bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);

@@ -142,6 +142,7 @@ fn planned(draw: &mut Draw, products: usize) -> Planned {
 pub struct Draw(pub u64);
 
 impl Draw {
+    #[allow(clippy::should_implement_trait, reason = "it has no end, and needs none of an iterator")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -45,6 +45,7 @@ pub const ROLES: [&str; 9] = [
 /// A running platform. Dropping it kills what is left of it.
 pub struct Platform {
     options: PlatformOptions,
+    without: Vec<&'static str>,
     env: BTreeMap<String, String>,
     processes: BTreeMap<String, Child>,
     ports: BTreeMap<&'static str, u16>,
@@ -57,9 +58,18 @@ impl Platform {
     /// Applies topics, schemas and migrations, starts every role and waits until each answers. The servers' addresses
     /// are taken from the environment.
     pub async fn start(options: PlatformOptions) -> Result<Self> {
+        Self::start_without(options, &[]).await
+    }
+
+    /// As [`Platform::start`], without the roles of `without`: their ports and addresses are given out all the same, for
+    /// the program that takes their place, and `mallctl verify` knows that they are foreign.
+    pub async fn start_without(options: PlatformOptions, without: &[&'static str]) -> Result<Self> {
         std::fs::create_dir_all(&options.folder)?;
-        let (env, ports) = environment(&options)?;
-        let mut platform = Self { options, env, processes: BTreeMap::new(), ports };
+        let (mut env, ports) = environment(&options)?;
+        if !without.is_empty() {
+            env.insert("MALLBOTS_FOREIGN".into(), without.join(","));
+        }
+        let mut platform = Self { options, without: without.to_vec(), env, processes: BTreeMap::new(), ports };
         platform.prepare().await?;
         for role in platform.roles() {
             platform.spawn(&role)?;
@@ -73,7 +83,11 @@ impl Platform {
 
     /// The processes that make up the platform, robots apart.
     pub fn roles(&self) -> Vec<String> {
-        if self.options.separate { ROLES.map(str::to_owned).to_vec() } else { vec!["all".to_owned()] }
+        if self.options.separate { self.ours().map(str::to_owned).collect() } else { vec!["all".to_owned()] }
+    }
+
+    fn ours(&self) -> impl Iterator<Item = &'static str> {
+        ROLES.into_iter().filter(|role| !self.without.contains(role))
     }
 
     async fn prepare(&self) -> Result<()> {
@@ -115,6 +129,9 @@ impl Platform {
         command.arg(role).envs(&self.env).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         if role == "robots" {
             command.args(["--count", &self.options.robots.to_string(), "--pace-ms", &self.options.pace_ms.to_string()]);
+        }
+        if role == "all" && !self.without.is_empty() {
+            command.args(["--without", &self.without.join(",")]);
         }
         let child = command.spawn().with_context(|| format!("start mallbots {role}"))?;
         self.processes.insert(role.to_owned(), child);
@@ -163,7 +180,7 @@ impl Platform {
     /// Waits until every service answers; fails early when a process has ended.
     pub async fn wait_until_ready(&mut self) -> Result<()> {
         let started = Instant::now();
-        for role in ROLES {
+        for role in self.ours().collect::<Vec<_>>() {
             let address = ("127.0.0.1", self.ports.get(role).copied().unwrap_or_default());
             while tokio::net::TcpStream::connect(address).await.is_err() {
                 let ended = |(_, child): &mut (&String, &mut Child)| matches!(child.try_wait(), Ok(Some(_)));

@@ -216,14 +216,13 @@ impl<'a> Turn<'a> {
         self.record(HistoryEntry::of(HistoryKind::StepSkipped).at(&step.name, Do, round, 0).because(reason));
     }
 
-    /// The round has its answer: its timer goes, and a success is told.
+    /// The round has its answer: its timer goes, and a success is recorded.
     pub(super) fn settle_do(&mut self, step: &RawStep, round: u32, state: DoState) {
         self.cancel_do_timer(step, round);
         self.set_do(step, round, state);
         if state == DoState::Done {
             let attempt = self.p.round(&step.name, round).map_or(0, |r| r.forward.sent);
             self.record(HistoryEntry::of(HistoryKind::StepDone).at(&step.name, Do, round, attempt));
-            self.emit(Lifecycle::StepDone { step: step.name.clone() });
         }
     }
 

@@ -2,10 +2,10 @@
 
 use crate::{
     error::Error,
-    ports::{Changes, Mark, Parked, ParkedAction},
+    ports::{Changes, Mark, Parked, ParkedAction, Record, Waiting},
 };
 use message::Stream;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Parking {
@@ -32,11 +32,21 @@ impl Space {
     fn verdict(&self, mark: impl Fn(&Stream) -> Mark) -> Option<ParkedAction> {
         let follows = |(stream, seq): &(Stream, u64)| !self.parked.strict || *seq <= mark(stream).last_seq + 1;
         let arrived = self.parked.gap && self.parked.position.as_ref().is_none_or(follows);
-        self.action.or(arrived.then_some(ParkedAction::Release))
+        let passed = self.parked.position.as_ref().is_some_and(|(stream, seq)| *seq <= mark(stream).last_seq);
+        self.action.or((arrived || passed).then_some(ParkedAction::Release))
     }
 }
 
 impl Parking {
+    pub fn held(&self, consumer: &str, now_ms: i64) -> Waiting {
+        let ours = || self.spaces.iter().filter(|(_, space)| space.consumer == consumer);
+        let streams: BTreeSet<_> = ours()
+            .map(|(id, space)| space.parked.position.as_ref().map_or(id.to_string(), |(stream, _)| stream.to_string()))
+            .collect();
+        let oldest_ms = ours().map(|(_, space)| now_ms - space.parked.since_ms).max().unwrap_or_default();
+        Waiting { streams: streams.len() as u64, oldest_ms }
+    }
+
     pub fn check(&self, unpark: &[i64]) -> Result<(), Error> {
         let gone = unpark.iter().find(|id| !self.spaces.contains_key(id));
         gone.map_or(Ok(()), |id| Err(Error::retry("unpark", format!("{id} is not parked: somebody was faster"))))
@@ -59,11 +69,18 @@ impl Parking {
         self.spaces.get_mut(&id).map(|space| space.action = Some(action)).is_some()
     }
 
+    /// The record that holds this position.
+    pub fn at(&self, consumer: &str, position: &(Stream, u64)) -> Option<Record> {
+        let holds = |space: &&Space| space.consumer == consumer && space.parked.position.as_ref() == Some(position);
+        self.spaces.values().find(holds).map(|space| space.parked.record.clone())
+    }
+
     pub fn all(&self) -> Vec<Parked> {
         self.spaces.values().map(|space| space.parked.clone()).collect()
     }
 
-    /// The lowest record of each stream, when an operator decided about it or its predecessor has arrived.
+    /// The lowest record of each stream, when an operator decided about it, its predecessor has arrived, or the stream
+    /// went on without it.
     pub fn released(
         &self,
         consumer: &str,

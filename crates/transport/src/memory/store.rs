@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    ports::{Backlog, JournalEntry, Lease, Mark, OutboxRow, Parked, ParkedAction, Query, Row, Store},
+    ports::{Backlog, JournalEntry, Lease, Mark, OutboxRow, Parked, ParkedAction, Query, Row, Store, Waiting},
 };
 use message::{EffectKey, headers};
 use std::{
@@ -207,6 +207,11 @@ impl Store for MemoryStore {
             };
             s.parking.released(consumer, limit, mark)
         }))
+    }
+
+    async fn held(&self, consumer: &str) -> Result<Waiting, Error> {
+        let now_ms = self.clock().now();
+        Ok(self.state(|s| s.parking.held(consumer, now_ms)))
     }
 
     async fn sweep(&self) -> Result<u64, Error> {

@@ -6,7 +6,7 @@ mod tx;
 
 use crate::{
     error::Error,
-    ports::{Backlog, JournalEntry, Lease, OutboxRow, Parked, ParkedAction, Query, Row, Store},
+    ports::{Backlog, JournalEntry, Lease, OutboxRow, Parked, ParkedAction, Query, Row, Store, Waiting},
 };
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use message::EffectKey;
@@ -59,8 +59,12 @@ impl PgStore {
         pg.keepalives(true).keepalives_idle(Duration::from_secs(5)).keepalives_interval(Duration::from_secs(1));
         pg.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(10));
         let timeout = config.statement_timeout.as_millis();
-        // JIT costs more than any statement of ours; plans are simple and cached.
-        pg.options(format!("-c statement_timeout={timeout} -c jit=off -c idle_in_transaction_session_timeout=30000"));
+        // Every statement finds its rows by `key = ANY(batch)` and joins only what it found; its plan is made once. Left to
+        // statistics, which a new table has none of, the planner walks whole tables, at a cost that grows with them.
+        pg.options(format!(
+            "-c statement_timeout={timeout} -c idle_in_transaction_session_timeout=30000 -c jit=off \
+             -c plan_cache_mode=force_generic_plan -c enable_nestloop=off -c enable_mergejoin=off -c enable_seqscan=off"
+        ));
         let manager = Manager::from_config(pg, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(config.max_connections)
@@ -204,16 +208,28 @@ impl Store for PgStore {
         Ok(found.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
     }
 
+    async fn held(&self, consumer: &str) -> Result<Waiting, Error> {
+        let client = self.client().await?;
+        let sql = "SELECT count(DISTINCT coalesce(stream, id::text)),
+                          coalesce((extract(epoch FROM clock_timestamp()) * 1000)::bigint - min(since_ms), 0)
+                   FROM parked WHERE consumer = $1";
+        let statement = client.prepare_cached(sql).await.map_err(|e| classify("parked", e))?;
+        let row = client.query_one(&statement, &[&consumer]).await.map_err(|e| classify("parked", e))?;
+        Ok(Waiting { streams: row.get::<_, i64>(0) as u64, oldest_ms: row.get(1) })
+    }
+
     async fn released(&self, consumer: &str, limit: usize) -> Result<Vec<(Parked, ParkedAction)>, Error> {
         let client = self.client().await?;
-        // The lowest parked record of each stream, when an operator decided about it or its predecessor has arrived.
+        // The lowest parked record of each stream, when an operator decided about it, its predecessor has arrived, or the
+        // stream went on without it.
         let sql = r#"SELECT * FROM (
                 SELECT DISTINCT ON (coalesce(p.stream, p.id::text)) p.id, p.source, p.aggregate_type, p.aggregate_id, p.topic,
-                       p.seq, p.strict, p.record, p.reason, p.gap, p.since_ms, p.action, i.last_seq
-                FROM parked p LEFT JOIN inbox i ON i.consumer = p.consumer AND i.stream = p.stream
-                WHERE p.consumer = $1 ORDER BY coalesce(p.stream, p.id::text), p.seq
+                       p.seq, p.strict, p.record, p.reason, p.gap, p.since_ms, p.action,
+                       (SELECT i.last_seq FROM inbox i WHERE i.consumer = p.consumer AND i.stream = p.stream) AS last_seq
+                FROM parked p WHERE p.consumer = $1 ORDER BY coalesce(p.stream, p.id::text), p.seq
             ) lowest
-            WHERE action IS NOT NULL OR (gap AND (NOT strict OR seq <= coalesce(last_seq, 0) + 1)) LIMIT $2"#;
+            WHERE action IS NOT NULL OR seq <= last_seq OR (gap AND (NOT strict OR seq <= coalesce(last_seq, 0) + 1))
+            LIMIT $2"#;
         let statement = client.prepare_cached(sql).await.map_err(|e| classify("released", e))?;
         let found =
             client.query(&statement, &[&consumer, &(limit as i64)]).await.map_err(|e| classify("released", e))?;

@@ -37,12 +37,12 @@ impl KindSql {
             ),
             insert: format!(
                 "INSERT INTO {table} (id, version, status, parent, rank, state, streams, armed_ms)
-                 SELECT id, expected + 1, status, parent, rank, state::jsonb, streams::jsonb, armed_ms FROM {values}"
+                 SELECT id, expected + 1, status, parent, rank, state::json, streams::json, armed_ms FROM {values}"
             ),
             update: format!(
                 "UPDATE {table} t SET version = u.expected + 1, status = u.status, parent = u.parent, rank = u.rank,
-                 state = u.state::jsonb, streams = u.streams::jsonb, armed_ms = u.armed_ms, updated_at = now()
-                 FROM {values} WHERE t.id = u.id AND t.version = u.expected"
+                 state = u.state::json, streams = u.streams::json, armed_ms = u.armed_ms, updated_at = now()
+                 FROM {values} WHERE t.id = ANY($1) AND t.id = u.id AND t.version = u.expected"
             ),
             claim: format!(
                 "SELECT {ROW_COLUMNS} FROM {table} WHERE status = $1 AND rank >= $2 ORDER BY rank, id LIMIT $3

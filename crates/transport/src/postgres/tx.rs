@@ -4,14 +4,17 @@ use super::{Sql, classify, outbox, rows};
 use crate::{
     error::Error,
     ports::{
-        Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Save, StoredAnswer, Tx,
-        Wanted,
+        Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Record, Save, StoredAnswer,
+        Tx, Wanted,
     },
 };
 use deadpool_postgres::Object;
 use futures::future::{try_join, try_join_all};
 use message::Stream;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 use tokio_postgres::{
     Statement,
     types::{Json, ToSql},
@@ -97,20 +100,40 @@ impl PgTx {
         Ok(found.iter().filter_map(mark).collect())
     }
 
+    /// Which of the positions parked records hold; asked only of streams that have any.
+    async fn parked(&self, consumer: &str, places: &[(Stream, u64)]) -> Result<Vec<((Stream, u64), Record)>, Error> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let streams: Vec<String> = places.iter().map(|(stream, _)| stream.to_string()).collect();
+        let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq as i64).collect();
+        let sql = "SELECT u.n, p.record FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS u(stream, seq, n)
+                   JOIN parked p ON p.consumer = $1 AND p.stream = u.stream AND p.seq = u.seq";
+        let found = self.query("parked", sql, &[&consumer, &streams, &seqs]).await?;
+        let holder = |r: &tokio_postgres::Row| {
+            let place = places.get(usize::try_from(r.get::<_, i64>(0)).ok()?.checked_sub(1)?)?;
+            Some((place.clone(), r.get::<_, Json<Record>>(1).0))
+        };
+        Ok(found.iter().filter_map(holder).collect())
+    }
+
     async fn answers(&self, keys: &[IdempotencyKey]) -> Result<Vec<(IdempotencyKey, StoredAnswer)>, Error> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let callers: Vec<&str> = keys.iter().map(|k| k.caller.as_str()).collect();
-        let routes: Vec<&str> = keys.iter().map(|k| k.route).collect();
-        let names: Vec<&str> = keys.iter().map(|k| k.key.as_str()).collect();
-        let sql = "SELECT u.n, i.request_hash, i.answer::text
-                   FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u(caller, route, key, n)
-                   JOIN idempotency i ON i.caller = u.caller AND i.route = u.route AND i.key = u.key";
+        let distinct =
+            |of: fn(&IdempotencyKey) -> &str| keys.iter().map(of).collect::<BTreeSet<_>>().into_iter().collect();
+        let callers: Vec<&str> = distinct(|k| &k.caller);
+        let routes: Vec<&str> = distinct(|k| k.route);
+        let names: Vec<&str> = distinct(|k| &k.key);
+        let sql = "SELECT caller, route, key, request_hash, answer::text FROM idempotency
+                   WHERE caller = ANY($1) AND route = ANY($2) AND key = ANY($3)";
         let found = self.query("idempotency", sql, &[&callers, &routes, &names]).await?;
+        let known: HashMap<(&str, &str, &str), &IdempotencyKey> =
+            keys.iter().map(|k| ((k.caller.as_str(), k.route, k.key.as_str()), k)).collect();
         let answer = |r: &tokio_postgres::Row| {
-            let key = keys.get(usize::try_from(r.get::<_, i64>(0)).ok()?.checked_sub(1)?)?;
-            Some((key.clone(), StoredAnswer { request_hash: r.get::<_, i64>(1) as u64, answer: r.get(2) }))
+            let key = known.get(&(r.get(0), r.get(1), r.get(2)))?;
+            Some(((*key).clone(), StoredAnswer { request_hash: r.get::<_, i64>(3) as u64, answer: r.get(4) }))
         };
         Ok(found.iter().filter_map(answer).collect())
     }
@@ -180,7 +203,7 @@ impl PgTx {
         let sql_update = "UPDATE inbox i SET last_seq = u.after, parked = u.parked
                    FROM unnest($2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::int[])
                         AS u(stream, before, before_parked, after, parked)
-                   WHERE i.consumer = $1 AND i.stream = u.stream AND i.last_seq = u.before AND i.parked = u.before_parked";
+                   WHERE i.consumer = $1 AND i.stream = ANY($2) AND i.stream = u.stream AND i.last_seq = u.before AND i.parked = u.before_parked";
         let sql_insert = "INSERT INTO inbox (consumer, stream, last_seq, parked)
                    SELECT $1, stream, after, parked FROM unnest($2::text[], $3::bigint[], $4::int[]) AS u(stream, after, parked)";
         let new = |at: &usize| before[*at] == 0 && before_parked[*at] == 0;
@@ -215,16 +238,13 @@ impl PgTx {
                        ON CONFLICT (kind, id) DO UPDATE SET due_ms = EXCLUDED.due_ms";
             self.change("timer", sql, &[&kinds, &ids, &due], None).await
         };
-        let disarm = async {
-            if changes.disarm.is_empty() {
-                return Ok(());
-            }
-            let kinds: Vec<&str> = changes.disarm.iter().map(|(k, _)| *k).collect();
-            let ids: Vec<_> = changes.disarm.iter().map(|(_, id)| *id).collect();
-            let sql = "DELETE FROM timer t USING unnest($1::text[], $2::uuid[]) AS u(kind, id)
-                       WHERE t.kind = u.kind AND t.id = u.id";
-            self.change("timer", sql, &[&kinds, &ids], None).await
-        };
+        let mut by_kind: BTreeMap<&str, Vec<uuid::Uuid>> = BTreeMap::new();
+        for (kind, id) in &changes.disarm {
+            by_kind.entry(kind).or_default().push(*id);
+        }
+        let disarm = try_join_all(by_kind.iter().map(|(kind, ids)| async move {
+            self.change("timer", "DELETE FROM timer WHERE kind = $1 AND id = ANY($2)", &[kind, ids], None).await
+        }));
         try_join(arm, disarm).await.map(|_| ())
     }
 
@@ -243,7 +263,7 @@ impl PgTx {
         let topics: Vec<&str> = parked.iter().map(|p| p.record.topic.as_str()).collect();
         let partitions: Vec<i32> = parked.iter().map(|p| p.record.partition).collect();
         let offsets: Vec<i64> = parked.iter().map(|p| p.record.offset).collect();
-        let records: Vec<Json<&crate::ports::Record>> = parked.iter().map(|p| Json(&p.record)).collect();
+        let records: Vec<Json<&Record>> = parked.iter().map(|p| Json(&p.record)).collect();
         let reasons: Vec<&str> = parked.iter().map(|p| p.reason.as_str()).collect();
         let gaps: Vec<bool> = parked.iter().map(|p| p.gap).collect();
         let since: Vec<i64> = parked.iter().map(|p| p.since_ms).collect();
@@ -290,7 +310,7 @@ impl PgTx {
         let hashes: Vec<i64> = changes.answers.iter().map(|(_, a)| a.request_hash as i64).collect();
         let answers: Vec<&str> = changes.answers.iter().map(|(_, a)| a.answer.as_str()).collect();
         let sql = "INSERT INTO idempotency (caller, route, key, request_hash, answer)
-                   SELECT u.caller, u.route, u.key, u.hash, u.answer::jsonb
+                   SELECT u.caller, u.route, u.key, u.hash, u.answer::json
                    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS u(caller, route, key, hash, answer)";
         self.change("idempotency", sql, &[&callers, &routes, &keys, &hashes, &answers], None).await
     }
@@ -305,7 +325,7 @@ impl PgTx {
         let at: Vec<i64> = changes.journal.iter().map(|j| j.at_ms).collect();
         let entries: Vec<&str> = changes.journal.iter().map(|j| j.entries.as_str()).collect();
         let sql = "INSERT INTO journal (kind, id, version, at_ms, entries)
-                   SELECT u.kind, u.id, u.version, u.at_ms, u.entries::jsonb
+                   SELECT u.kind, u.id, u.version, u.at_ms, u.entries::json
                    FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[]) AS u(kind, id, version, at_ms, entries)";
         self.change("journal", sql, &[&kinds, &ids, &versions, &at, &entries], None).await
     }
@@ -318,9 +338,9 @@ impl Tx for PgTx {
         let now_ms = if self.begun { 0 } else { self.begin().await? };
         let locked = try_join(self.rows(&wanted.rows, true), self.claimed(&wanted.claims));
         let read = try_join(self.rows(&wanted.peeks, false), self.answers(&wanted.idempotency));
-        let ((marks, (rows, claimed)), (peeks, answers)) =
-            try_join(try_join(self.marks(consumer, &wanted.marks), locked), read).await?;
-        Ok(Loaded { now_ms, rows, peeks, claimed, marks, answers })
+        let inbox = try_join(self.marks(consumer, &wanted.marks), self.parked(consumer, &wanted.parked));
+        let (((marks, parked), (rows, claimed)), (peeks, answers)) = try_join(try_join(inbox, locked), read).await?;
+        Ok(Loaded { now_ms, rows, peeks, claimed, marks, parked, answers })
     }
 
     async fn commit(mut self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<i64>> {

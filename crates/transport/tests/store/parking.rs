@@ -2,7 +2,7 @@
 
 use super::{ME, World, commit, is_retry};
 use message::Stream;
-use transport::ports::{Changes, Mark, Parked, ParkedAction, Record, Store, Tx};
+use transport::ports::{Changes, Mark, Parked, ParkedAction, Record, Store, Tx, Waiting};
 
 fn stream(id: &str) -> Stream {
     Stream { source: "orders".into(), aggregate_type: "order".into(), aggregate_id: id.into(), topic: "cmds".into() }
@@ -152,4 +152,15 @@ pub async fn consumers_park_apart(world: impl World) {
     unpark(store, id).await.unwrap();
     assert_eq!(released(store).await, []);
     assert_eq!(store.released("other", 10).await.unwrap().len(), 1);
+}
+
+pub async fn what_is_held_is_counted_by_stream(world: impl World) {
+    let store = world.store();
+    assert_eq!(store.held(ME).await.unwrap(), Waiting::default());
+    let alone = Parked { position: None, ..parked("z", 1) };
+    park(store, [parked("a", 1), parked("a", 2), parked("b", 4), alone]).await;
+    let held = store.held(ME).await.unwrap();
+    assert_eq!(held.streams, 3);
+    assert!(held.oldest_ms > 0);
+    assert_eq!(store.held("somebody else").await.unwrap(), Waiting::default());
 }

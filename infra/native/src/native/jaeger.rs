@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::Server;
 use crate::Error;
 use crate::error::Doing;
 use crate::probe::Probe;
 use crate::process::Launch;
+use crate::server::Server;
 
 /// Older traces give way beyond this number: some hundred MB at ten spans each.
 const MAX_TRACES: u32 = 100_000;
@@ -18,7 +18,8 @@ pub(super) fn server(program: &Path, run: &Path, logs: &Path, ports: [u16; 3]) -
     let file = launch.folder.join("jaeger.yaml");
     std::fs::write(&file, config(ports)).doing(|| format!("write {}", file.display()))?;
     let [query, _, otlp] = ports;
-    Ok((launch.args(["--config".to_owned(), file.display().to_string()]), Probe::Jaeger { query, otlp }))
+    let launch = launch.args(["--config".to_owned(), file.display().to_string()]);
+    Ok(Server::process(launch, Probe::Jaeger { query, otlp }))
 }
 
 /// No batch processor: a span can be found as soon as its export is answered. No traces of Jaeger itself: they would go to a fixed

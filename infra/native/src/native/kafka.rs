@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::Server;
 use super::archives::{Archive, Archives};
 use crate::error::Doing;
 use crate::fetch::Files;
 use crate::probe::Probe;
 use crate::process::{Launch, run_logged};
+use crate::server::Server;
 use crate::{Error, Profile};
 
 /// Any 16 bytes in base64 will do; one fixed id lets a formatted folder be kept in the cache.
@@ -43,7 +43,7 @@ pub(super) fn server(
         .args(flags(profile, &archives.kafka))
         .args([format!("-Dlog4j2.configurationFile={}", files.kafka.join("log4j2.properties").display())])
         .args(["-cp".to_owned(), class_path(&files.kafka)?, "kafka.Kafka".to_owned(), config.display().to_string()]);
-    Ok((launch, Probe::Kafka { port }))
+    Ok(Server::process(launch, Probe::Kafka { port }))
 }
 
 /// Formats a data folder into `files/formatted`, once for all runs: with a static quorum nothing in it depends on a port.
@@ -56,7 +56,7 @@ pub(crate) async fn format(files: &Path, log: &Path) -> Result<(), Error> {
     let mut command = Command::new("java");
     command.args(flags(Profile::Small, &Archive::None)).arg("-cp").arg(class_path(files)?);
     command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(config);
-    run_logged(&mut command, "", log).await
+    run_logged(&command, "", log).await
 }
 
 /// All jars, sorted: a class archive fits only the class path it was made with.
@@ -80,7 +80,7 @@ fn flags(profile: Profile, archive: &Archive) -> Vec<String> {
 
 /// The broker's settings. Beyond the usual of a single node: topics are never made by accident; groups form without delay; a broker
 /// that was killed is let in again after 4 s instead of 9, and a consumer of the new group protocol missed after 10 instead of 45.
-fn properties(port: u16, controller: u16, data: &Path) -> String {
+pub(crate) fn properties(port: u16, controller: u16, data: &Path) -> String {
     format!(
         "\
 process.roles=broker,controller

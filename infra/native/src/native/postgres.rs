@@ -5,13 +5,13 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-use super::Server;
 use crate::Error;
 use crate::cache::{is_root, open_to_all};
 use crate::error::Doing;
 use crate::fetch::Files;
 use crate::probe::Probe;
 use crate::process::{Launch, run_logged};
+use crate::server::Server;
 
 /// Superuser of a throw-away server on the loopback interface.
 pub(crate) const USER: &str = "mallbots";
@@ -39,7 +39,7 @@ pub(super) async fn server(files: &Files, run: &Path, logs: &Path, port: u16) ->
     run_logged(Command::new("cp").arg("-a").arg(files.postgres.join("template")).arg(&data), "", &log).await?;
     append(&data.join("postgresql.conf"), &settings(port))?;
     let launch = launch.args(["-D".to_owned(), data.display().to_string()]);
-    Ok((launch, Probe::Postgres { port, user: USER.to_owned() }))
+    Ok(Server::process(launch, Probe::Postgres { port, user: USER.to_owned() }))
 }
 
 /// Unpacks the programs from the archive inside the fetched jar.
@@ -70,7 +70,7 @@ pub(crate) async fn make_template(files: &Path, log: &Path) -> Result<(), Error>
     let mut initdb = program(files, "initdb")?;
     initdb.args(["-U", USER, "--auth=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-instructions"]);
     initdb.arg("--pwfile").arg(&password).arg("-D").arg(&template);
-    run_logged(&mut initdb, "", log).await?;
+    run_logged(&initdb, "", log).await?;
     std::fs::remove_file(&password).doing(|| format!("remove {}", password.display()))?;
     single(files, &template, "template1", "CREATE EXTENSION pg_stat_statements\n", log).await?;
     single(files, &template, "postgres", &format!("CREATE DATABASE {REGISTRY_DATABASE}\n"), log).await
@@ -81,7 +81,7 @@ async fn single(files: &Path, data: &Path, database: &str, sql: &str, log: &Path
     let mut postgres = program(files, "postgres")?;
     // exit_on_error: single-user mode goes on after a failed statement and exits with 0.
     postgres.args(["--single", "-c", "exit_on_error=on", "-D"]).arg(data).arg(database);
-    run_logged(&mut postgres, sql, log).await
+    run_logged(&postgres, sql, log).await
 }
 
 /// One of the programs, run as nobody when we are root.

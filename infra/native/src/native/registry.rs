@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::archives::Archives;
-use super::{Server, postgres};
+use super::postgres;
 use crate::fetch::{Files, REGISTRY_VERSION};
 use crate::probe::Probe;
 use crate::process::Launch;
+use crate::server::Server;
 
 /// Where the Confluent-compatible API begins.
 pub(crate) const API: &str = "/apis/ccompat/v7";
@@ -24,7 +25,7 @@ pub(super) fn server(files: &Files, archives: &Archives, run: &Path, logs: &Path
         .args(archives.registry.flags())
         .args(settings(port, postgres))
         .args(["-jar".to_owned(), jar.display().to_string()]);
-    (launch, Probe::Http { port, path: format!("{API}/subjects") })
+    Server::process(launch, Probe::Http { port, path: format!("{API}/subjects") })
 }
 
 fn settings(port: u16, postgres_port: u16) -> Vec<String> {

@@ -146,10 +146,11 @@ pub fn correct(stops: &mut [Stop], missing: &[LineCount]) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Where these items are to be brought back to: the list's stops, with only what goes back. Refused: products that were not collected.
+/// Where these items are to be brought back to: the list's stops, with only what goes back; no lines stand for
+/// everything that was collected. Refused: products that were not collected.
 pub fn way_back(stops: &[Stop], lines: &[LineCount]) -> Result<Vec<Stop>, Refusal> {
-    let back = tally(lines);
     let collected = tally(&collected(stops));
+    let back = if lines.is_empty() { collected.clone() } else { tally(lines) };
     for (product, n) in &back {
         match collected.get(product) {
             None => return Err(refusals::unknown_item(product)),
@@ -245,6 +246,7 @@ mod tests {
         let back = way_back(&all, &[count(3, 1)]).unwrap();
         assert_eq!(back.len(), 1);
         assert_eq!((back[0].store, collected(&back)), (store(1), vec![count(3, 1)]));
+        assert_eq!(collected(&way_back(&all, &[]).unwrap()), collected(&all), "no lines stand for everything");
         assert_eq!(way_back(&all, &[count(3, 5)]).unwrap_err().code, "depot.wrong_count");
         assert_eq!(way_back(&all, &[count(8, 1)]).unwrap_err().code, "depot.unknown_item");
     }

@@ -115,7 +115,7 @@ pub fn start_shopping(
     let bot = matching::idle_bot(unit, to);
     let list = list?.ok_or_else(refusals::unknown_list)?.start()?;
     matching::send_or_wait(unit, bot?, list)?;
-    Ok(Answer::Now(ShoppingStarted {}))
+    Ok(Answer::Now(ShoppingStarted::default()))
 }
 
 /// Takes the list back, whatever became of it; nothing to take back is fine. Items that were picked go back to their
@@ -127,7 +127,7 @@ pub fn cancel_shopping(
     saga: &SagaRef,
 ) -> Fold<Answer<ShoppingCancelDone>> {
     let Some(list) = unit.get::<ShoppingList>(command.order_id.into())? else {
-        return Ok(Answer::Now(ShoppingCancelDone {}));
+        return Ok(Answer::Now(ShoppingCancelDone::default()));
     };
     let (bot, bay) = belongings(unit, &list)?;
     let (waited, had_bay) = (waiting_plan(&list), list.bay.is_some());
@@ -147,7 +147,7 @@ pub fn cancel_shopping(
     if let Some(bay) = bay {
         matching::pass_on(unit, bay, order_id)?;
     }
-    Ok(if later { Answer::Later } else { Answer::Now(ShoppingCancelDone {}) })
+    Ok(if later { Answer::Later } else { Answer::Now(ShoppingCancelDone::default()) })
 }
 
 /// Saves a list that was taken back, and tells everybody. Items in the bay need a robot to fetch them.

@@ -16,9 +16,6 @@ pub fn return_items(
     command: &ReturnItems,
     saga: &SagaRef,
 ) -> Fold<Answer<ItemsReturnDone>> {
-    if command.lines.is_empty() {
-        return Err(refusals::empty_list().into());
-    }
     let order_id = command.order_id;
     let list = unit.get::<ShoppingList>(order_id.into());
     let bot = matching::idle_bot(unit, DEPOT);
@@ -39,7 +36,7 @@ pub fn cancel_return(
     command: &CancelReturn,
     _: &SagaRef,
 ) -> Fold<Answer<ReturnCancelDone>> {
-    let done = Ok(Answer::Now(ReturnCancelDone {}));
+    let done = Ok(Answer::Now(ReturnCancelDone::default()));
     let Some(list) = unit.get::<ShoppingList>(command.order_id.into())? else { return done };
     let (list, dropped) = list.keep_goods(command.return_id);
     let Some(CalledOff { bot: bot_id, due }) = dropped else { return done };

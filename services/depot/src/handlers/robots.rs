@@ -246,9 +246,9 @@ fn returned(unit: &mut Unit, bot: Bot, order_id: OrderId) -> Fold<Bot> {
     unit.emit::<ShoppingList, _>(list_id, ShoppingReturned { order_id })?;
     for effect in due {
         if by_customer {
-            unit.answer(&effect, Ok(ItemsReturnDone {}))?;
+            unit.answer(&effect, Ok(ItemsReturnDone::default()))?;
         } else {
-            unit.answer(&effect, Ok(ShoppingCancelDone {}))?;
+            unit.answer(&effect, Ok(ShoppingCancelDone::default()))?;
         }
     }
     if let Some(bay) = bay {

@@ -32,7 +32,7 @@ fn checkout() -> Ask {
 
 fn refused(code: Code, name: &str) -> Answer {
     let mut status = Status::new(code, "The card was declined.");
-    status.metadata_mut().insert("mallbots-code", name.parse().unwrap());
+    status.metadata_mut().insert(service_kit::grpc::CODE, name.parse().unwrap());
     Answer::Refuse(status)
 }
 
@@ -61,7 +61,7 @@ async fn a_refusal_of_a_service_reaches_the_kiosk_with_its_code_and_sentence() {
     for (code, name, http) in [
         (Code::FailedPrecondition, "payments.declined", 409),
         (Code::NotFound, "orders.unknown_order", 404),
-        (Code::InvalidArgument, "platform.invalid", 422),
+        (Code::InvalidArgument, "platform.invalid_argument", 422),
         (Code::ResourceExhausted, "platform.busy", 503),
     ] {
         for ask in every_operation() {

@@ -1,10 +1,11 @@
 //! What the databases, the topics and the acquirer's ledger say, loaded for the rules.
 
+use super::ledger::{self, Entry};
 use crate::{
     db,
     output::{Failure, usage},
 };
-use message::Envelope;
+use message::{Direction, Envelope};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -12,7 +13,7 @@ use rdkafka::{
 };
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     time::Duration,
 };
@@ -54,8 +55,12 @@ pub struct Facts {
     pub fences: Vec<(&'static str, Uuid, Value)>,
     /// By saga: entries in order.
     pub journals: BTreeMap<Uuid, Vec<Value>>,
-    /// The acquirer's entries; `None` when no acquirer was named.
-    pub ledger: Option<Vec<Value>>,
+    /// The ledger of payments, in its documented form.
+    pub payments: Vec<Entry>,
+    /// The acquirer's ledger; `None` when no acquirer was named.
+    pub acquirer: Option<Vec<Entry>>,
+    /// The different answers on the topic to each do, by saga and effect: (outcome, hash of the value).
+    pub replies: BTreeMap<(Uuid, String), BTreeSet<(String, u64)>>,
     pub told: Option<Vec<Value>>,
 }
 
@@ -65,14 +70,14 @@ fn failed(error: tokio_postgres::Error) -> Failure {
     Failure::Unreachable(format!("PostgreSQL: {error}"))
 }
 
-/// Whether every saga has ended and nothing waits in an outbox.
-pub async fn quiet() -> Result<bool, Failure> {
+/// Whether every saga has ended and nothing waits in an outbox of ours.
+pub async fn quiet(foreign: &[String]) -> Result<bool, Failure> {
     let client = db::connect("orchestrator").await?;
     let open = "SELECT 1 FROM saga WHERE status NOT IN ('completed', 'compensated') LIMIT 1";
     if client.query_opt(open, &[]).await.map_err(failed)?.is_some() {
         return Ok(false);
     }
-    for (context, ..) in db::contexts() {
+    for (context, ..) in ours(foreign) {
         let client = db::connect(context).await?;
         let unsent = "SELECT 1 FROM (SELECT id FROM outbox_0 UNION ALL SELECT id FROM outbox_1) o LIMIT 1";
         if client.query_opt(unsent, &[]).await.map_err(failed)?.is_some() {
@@ -82,14 +87,21 @@ pub async fn quiet() -> Result<bool, Failure> {
     Ok(true)
 }
 
-pub async fn load(client_log: Option<&Path>) -> Result<Facts, Failure> {
+/// The contexts whose tables are ours to read.
+fn ours(foreign: &[String]) -> impl Iterator<Item = (&'static str, transport::Kinds)> {
+    let all = db::contexts().into_iter().map(|(context, kinds, _)| (context, kinds));
+    all.filter(|(context, _)| !foreign.iter().any(|f| f == context))
+}
+
+pub async fn load(client_log: Option<&Path>, foreign: &[String]) -> Result<Facts, Failure> {
     let mut facts = Facts::default();
-    for (context, kinds, _) in db::contexts() {
+    for (context, kinds) in ours(foreign) {
         context_facts(&mut facts, context, kinds).await?;
     }
     topics(&mut facts)?;
+    facts.payments = ledger::of_payments().await?;
     if let Ok(acquirer) = std::env::var("MALLBOTS_ACQUIRER_URL") {
-        facts.ledger = Some(ledger(&acquirer).await?);
+        facts.acquirer = Some(ledger::of_acquirer(&acquirer).await?);
     }
     if let Some(file) = client_log {
         let text = std::fs::read_to_string(file).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?;
@@ -138,12 +150,6 @@ async fn context_facts(facts: &mut Facts, context: &'static str, kinds: transpor
     Ok(())
 }
 
-async fn ledger(acquirer: &str) -> Result<Vec<Value>, Failure> {
-    let failed = |e: reqwest::Error| Failure::Unreachable(format!("acquirer: {e}"));
-    let text = reqwest::get(format!("{acquirer}/v1/ledger")).await.map_err(failed)?.text().await.map_err(failed)?;
-    Ok(text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect())
-}
-
 /// Reads every topic from its beginning to where it ends now.
 fn topics(facts: &mut Facts) -> Result<(), Failure> {
     let kafka = service_kit::config::kafka_from_env("verify").map_err(usage)?;
@@ -185,6 +191,13 @@ fn see(facts: &mut Facts, topic: &str, record: &rdkafka::message::BorrowedMessag
     let headers: Vec<(&str, &[u8])> =
         record.headers().map(|h| h.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect()).unwrap_or_default();
     let Ok(envelope) = Envelope::from_headers(topic, record.key(), headers.into_iter()) else { return };
+    if let (Some(saga), Some(outcome)) = (&envelope.saga, envelope.outcome)
+        && saga.effect.direction == Direction::Do
+    {
+        let (effect, hash) = (&saga.effect, transport::running_hash(0, &Uuid::nil(), record.payload()));
+        let effect = (effect.saga_id, format!("{}/{}/{}", effect.step, effect.direction, effect.round));
+        facts.replies.entry(effect).or_default().insert((outcome.as_str().to_owned(), hash));
+    }
     let seen = facts.seen.entry(envelope.stream.to_string()).or_default();
     if envelope.seq <= seen.last_seq {
         seen.duplicates += 1;

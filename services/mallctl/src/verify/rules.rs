@@ -3,6 +3,8 @@
 use super::{
     Verdict,
     facts::{Facts, Row},
+    ledger::Entry,
+    money,
 };
 use saga::HistoryEntry;
 use serde_json::Value;
@@ -10,9 +12,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 pub fn all(facts: &Facts) -> Vec<Verdict> {
-    let mut verdicts = vec![money(facts)];
-    verdicts.extend(facts.ledger.as_ref().map(|ledger| ledgers(facts, ledger)));
-    verdicts.extend([ends(facts)]);
+    let mut verdicts = vec![money::money(facts)];
+    verdicts.extend(facts.acquirer.as_ref().map(|acquirer| money::ledgers(facts, acquirer)));
+    verdicts.extend([money::ends(facts)]);
     verdicts.extend(facts.told.as_ref().map(|told| clients(facts, told)));
     verdicts.extend([
         stuck(facts),
@@ -26,102 +28,18 @@ pub fn all(facts: &Facts) -> Vec<Verdict> {
     verdicts
 }
 
-fn rows<'a>(facts: &'a Facts, kind: &str) -> &'a [Row] {
+pub(super) fn rows<'a>(facts: &'a Facts, kind: &str) -> &'a [Row] {
     facts.rows.get(kind).map_or(&[], Vec::as_slice)
 }
 
-fn by_id<'a>(facts: &'a Facts, kind: &str) -> HashMap<Uuid, &'a Row> {
+pub(super) fn by_id<'a>(facts: &'a Facts, kind: &str) -> HashMap<Uuid, &'a Row> {
     rows(facts, kind).iter().map(|r| (r.id, r)).collect()
 }
 
-fn amount(value: &Value) -> i64 {
-    value["amount"].as_i64().unwrap_or_default()
-}
-
 /// Orders whose saga is still under way cannot be judged yet.
-fn under_way(facts: &Facts) -> HashSet<String> {
+pub(super) fn under_way(facts: &Facts) -> HashSet<String> {
     let open = rows(facts, "saga").iter().filter(|s| !matches!(s.status.as_str(), "completed" | "compensated"));
     open.filter_map(|s| Some(s.state["progress"]["key"].as_str()?.to_owned())).collect()
-}
-
-fn money(facts: &Facts) -> Verdict {
-    let (payments, open) = (by_id(facts, "payment"), under_way(facts));
-    let (mut broken, mut total) = (Vec::new(), 0);
-    let judged = rows(facts, "order").iter().filter(|o| !open.contains(&o.id.to_string()));
-    for order in judged {
-        let owed =
-            if matches!(order.status.as_str(), "completed" | "returning") { amount(&order.state["total"]) } else { 0 };
-        let held = payments.get(&order.id).map_or(0, |p| amount(&p.state["captured"]) - amount(&p.state["refunded"]));
-        total += held;
-        if owed != held {
-            broken.push(format!("order {} owes {owed}, {held} is captured", order.id));
-        }
-    }
-    Verdict { name: "I1 money", checked: format!("{} orders, {total} captured", rows(facts, "order").len()), broken }
-}
-
-type Entry = (String, String, String, i64);
-
-fn entry(value: &Value) -> Option<Entry> {
-    let text = |name: &str| value[name].as_str().map(str::to_owned);
-    let amount = value["amount"].as_i64().or_else(|| value["amount"]["amount"].as_i64());
-    Some((text("order_id")?, text("operation")?, text("idempotency_key")?, amount?))
-}
-
-fn ledgers(facts: &Facts, ledger: &[Value]) -> Verdict {
-    let theirs: Vec<Entry> = ledger.iter().filter(|e| e["status"] == "done").filter_map(entry).collect();
-    let open = under_way(facts);
-    let ours: HashSet<(String, i64)> = rows(facts, "payment")
-        .iter()
-        .filter_map(|p| Some((p.id.to_string(), amount(&p.state["captured"])).into()))
-        .filter(|(_, captured): &(String, i64)| *captured > 0)
-        .collect();
-    let mut captured: HashMap<&str, i64> = HashMap::new();
-    let mut keys = HashSet::new();
-    let mut broken = Vec::new();
-    for (order, operation, key, amount) in &theirs {
-        if !keys.insert((operation, key)) {
-            broken.push(format!("order {order}: {operation} twice under {key}"));
-        }
-        if operation == "capture" {
-            *captured.entry(order).or_default() += amount;
-        }
-    }
-    for (order, amount) in &captured {
-        if !open.contains(*order) && !ours.contains(&((*order).to_owned(), *amount)) {
-            broken.push(format!("order {order}: the acquirer captured {amount}, we did not"));
-        }
-    }
-    for (order, amount) in &ours {
-        if captured.get(order.as_str()) != Some(amount) {
-            broken.push(format!("order {order}: we captured {amount}, the acquirer did not"));
-        }
-    }
-    Verdict { name: "I1 ledgers", checked: format!("{} entries of the acquirer", theirs.len()), broken }
-}
-
-fn ends(facts: &Facts) -> Verdict {
-    let (payments, lists, open) = (by_id(facts, "payment"), by_id(facts, "shopping_list"), under_way(facts));
-    let mut broken = Vec::new();
-    for order in rows(facts, "order").iter().filter(|o| !open.contains(&o.id.to_string())) {
-        let payment = payments.get(&order.id).map_or("none", |p| p.status.as_str());
-        let list = lists.get(&order.id);
-        let status = list.map_or("none", |l| l.status.as_str());
-        let keeps_bay = list.is_some_and(|l| l.state["holds_bay"] == true);
-        let fits = match order.status.as_str() {
-            "completed" => payment == "captured" && !matches!(status, "none" | "cancelled" | "returned"),
-            "rejected" | "cancelled" => {
-                matches!(payment, "none" | "declined" | "voided" | "expired")
-                    && matches!(status, "none" | "cancelled" | "returned")
-                    && !keeps_bay
-            }
-            _ => true,
-        };
-        if !fits {
-            broken.push(format!("order {} is {}, its payment {payment}, its list {status}", order.id, order.status));
-        }
-    }
-    Verdict { name: "I2 ends", checked: format!("{} orders", rows(facts, "order").len()), broken }
 }
 
 fn clients(facts: &Facts, told: &[Value]) -> Verdict {
@@ -142,8 +60,14 @@ fn clients(facts: &Facts, told: &[Value]) -> Verdict {
 
 fn stuck(facts: &Facts) -> Verdict {
     let sagas = rows(facts, "saga");
-    let broken = sagas.iter().filter(|s| !matches!(s.status.as_str(), "completed" | "compensated"));
-    let broken = broken.map(|s| format!("saga {} is {}", s.id, s.status)).collect();
+    let open = sagas.iter().filter(|s| !matches!(s.status.as_str(), "completed" | "compensated"));
+    let broken = open.map(|s| {
+        let orphaned =
+            serde_json::from_value::<orchestrator::Instance>(s.state.clone()).ok().and_then(|i| i.orphaned());
+        let why = orphaned.map(|why| format!(", an orphan: {why}")).unwrap_or_default();
+        format!("saga {} is {}{why}", s.id, s.status)
+    });
+    let broken = broken.collect();
     Verdict { name: "I4 ended", checked: format!("{} sagas", sagas.len()), broken }
 }
 
@@ -186,39 +110,71 @@ fn outboxes(facts: &Facts) -> Verdict {
     }
 }
 
-/// Every command that a history says was sent and answered has exactly that answer in its participant's fence.
+/// Every command that a history says was sent and answered has exactly that answer in its participant's fence; whoever
+/// answers a do more than once says the same; and each entry of payments' ledger was asked for, and took effect once.
 fn effects(facts: &Facts) -> Verdict {
+    let given = given(facts);
+    let mut broken: Vec<String> = given
+        .iter()
+        .filter(|(_, answers)| answers.len() > 1)
+        .map(|((saga, effect), _)| format!("saga {saga}: {effect} was carried out by two participants"))
+        .collect();
+    let (mut compared, mut sent) = (0, HashSet::new());
+    for (saga, entries) in &facts.journals {
+        for entry in entries.iter().map(|e| &e["entry"]) {
+            let (kind, step) = (entry["kind"].as_str().unwrap_or_default(), entry["step"].as_str().unwrap_or_default());
+            let (direction, round) = (entry["direction"].as_str().unwrap_or_default(), entry["round"].as_u64());
+            let effect = format!("{step}/{direction}/{}", round.unwrap_or_default());
+            let expected = match kind {
+                "accepted" => "ok",
+                "refused" => "refused",
+                "sent" => {
+                    sent.insert(format!("{saga}/{effect}"));
+                    continue;
+                }
+                _ => continue,
+            };
+            let Some(answers) = given.get(&(*saga, effect.clone())) else { continue };
+            compared += 1;
+            if direction == "do" && answers.iter().any(|a| a.as_str() != Some(expected)) {
+                let said: Vec<_> = answers.iter().map(|a| a.as_str().unwrap_or("nothing")).collect();
+                broken
+                    .push(format!("saga {saga}: {effect} was answered {expected}, its fence says {}", said.join(", ")));
+            }
+        }
+    }
+    for ((saga, effect), answers) in facts.replies.iter().filter(|(_, answers)| answers.len() > 1) {
+        broken.push(format!("saga {saga}: {effect} was answered in {} different ways", answers.len()));
+    }
+    broken.extend(asked_for(&facts.payments, &sent));
+    let checked = format!("{} effects, {compared} answers, {} replies", given.len(), facts.replies.len());
+    Verdict { name: "I7 once", checked, broken }
+}
+
+/// What the fences say was answered, by saga and effect.
+fn given(facts: &Facts) -> BTreeMap<(Uuid, String), Vec<&Value>> {
     let mut given: BTreeMap<(Uuid, String), Vec<&Value>> = BTreeMap::new();
     for (_, saga, conversation) in &facts.fences {
         for (effect, what) in conversation["effects"].as_object().into_iter().flatten() {
             given.entry((*saga, effect.clone())).or_default().push(&what["given"]["outcome"]);
         }
     }
-    let mut broken: Vec<String> = given
-        .iter()
-        .filter(|(_, answers)| answers.len() > 1)
-        .map(|((saga, effect), _)| format!("saga {saga}: {effect} was carried out by two participants"))
-        .collect();
-    let mut compared = 0;
-    for (saga, entries) in &facts.journals {
-        for entry in entries.iter().map(|e| &e["entry"]) {
-            let (kind, step) = (entry["kind"].as_str().unwrap_or_default(), entry["step"].as_str().unwrap_or_default());
-            let expected = match kind {
-                "accepted" => "ok",
-                "refused" => "refused",
-                _ => continue,
-            };
-            let (direction, round) = (entry["direction"].as_str().unwrap_or_default(), entry["round"].as_u64());
-            let effect = format!("{step}/{direction}/{}", round.unwrap_or_default());
-            let Some(answers) = given.get(&(*saga, effect.clone())) else { continue };
-            compared += 1;
-            if direction == "do" && answers.iter().any(|a| a.as_str() != Some(expected)) {
-                broken.push(format!("saga {saga}: {effect} was answered {expected}, its fence says {answers:?}"));
-            }
+    given
+}
+
+/// What is wrong with the effect keys of payments' ledger.
+fn asked_for(ledger: &[Entry], sent: &HashSet<String>) -> Vec<String> {
+    let mut known = HashSet::new();
+    let mut wrong = Vec::new();
+    for entry in ledger.iter().filter(|e| !e.key.is_empty()) {
+        let what = format!("order {}: {} under {}", entry.order, entry.operation, entry.key);
+        if !known.insert(&entry.key) {
+            wrong.push(format!("{what} took effect twice"));
+        } else if !sent.contains(&entry.key) {
+            wrong.push(format!("{what} took effect and no saga asked for it"));
         }
     }
-    let checked = format!("{} effects, {compared} answers", given.len());
-    Verdict { name: "I7 once", checked, broken }
+    wrong
 }
 
 /// Each saga's history replays, move by move, to the state that is stored.
@@ -291,40 +247,19 @@ fn bars(facts: &Facts) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::verify::facts::{Mark, Seen};
     use serde_json::json;
 
-    fn row(id: u128, status: &str, state: Value) -> Row {
+    pub fn row(id: u128, status: &str, state: Value) -> Row {
         Row { id: Uuid::from_u128(id), status: status.to_owned(), state }
     }
 
-    fn with(kind: &'static str, row: Row) -> Facts {
+    pub fn with(kind: &'static str, row: Row) -> Facts {
         let mut facts = Facts::default();
         facts.rows.entry(kind).or_default().push(row);
         facts
-    }
-
-    #[test]
-    fn i1_a_completed_order_without_a_capture_is_broken() {
-        let facts = with("order", row(1, "completed", json!({"total": {"amount": 5}})));
-        assert_eq!(money(&facts).broken.len(), 1);
-    }
-
-    #[test]
-    fn i1_a_capture_that_only_the_acquirer_knows_is_broken() {
-        let entry =
-            json!({"order_id": "o", "operation": "capture", "idempotency_key": "k", "amount": 5, "status": "done"});
-        assert_eq!(ledgers(&Facts::default(), std::slice::from_ref(&entry)).broken.len(), 1);
-        assert_eq!(ledgers(&Facts::default(), &[entry.clone(), entry]).broken.len(), 2);
-    }
-
-    #[test]
-    fn i2_a_cancelled_order_that_keeps_its_bay_is_broken() {
-        let mut facts = with("order", row(1, "cancelled", json!({})));
-        facts.rows.entry("shopping_list").or_default().push(row(1, "cancelled", json!({"holds_bay": true})));
-        assert_eq!(ends(&facts).broken.len(), 1);
     }
 
     #[test]
@@ -369,6 +304,27 @@ mod tests {
             ));
         }
         assert_eq!(effects(&facts).broken.len(), 1);
+    }
+
+    #[test]
+    fn i7_two_different_answers_to_one_do_are_broken() {
+        let mut facts = Facts::default();
+        let replies = [("ok".to_owned(), 1), ("refused".to_owned(), 2)];
+        facts.replies.insert((Uuid::from_u128(1), "a/do/1".into()), replies.into());
+        assert_eq!(effects(&facts).broken.len(), 1);
+    }
+
+    #[test]
+    fn i7_a_ledger_entry_that_nobody_asked_for_or_that_stands_twice_is_broken() {
+        let (saga, key) = (Uuid::from_u128(1), format!("{}/a/do/1", Uuid::from_u128(1)));
+        let entry = Entry { order: "o".into(), operation: "capture".into(), key, amount: 5 };
+        let mut facts = Facts { payments: vec![entry.clone()], ..Facts::default() };
+        assert_eq!(effects(&facts).broken.len(), 1, "nobody asked");
+        let sent = json!({"entry": {"kind": "sent", "step": "a", "direction": "do", "round": 1}});
+        facts.journals.insert(saga, vec![sent]);
+        assert_eq!(effects(&facts).broken, Vec::<String>::new());
+        facts.payments.push(entry);
+        assert_eq!(effects(&facts).broken.len(), 1, "twice");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub fn approve(
     let order_id = command.order_id;
     let order = find(unit, order_id)?.approve(unit.now_ms())?;
     keep(unit, order_id, order, wire::OrderApproved { order_id })?;
-    Ok(Answer::Now(wire::OrderApprovalDone {}))
+    Ok(Answer::Now(wire::OrderApprovalDone::default()))
 }
 
 pub fn mark_shopping(
@@ -31,7 +31,7 @@ pub fn mark_shopping(
     let order_id = command.order_id;
     let order = find(unit, order_id)?.mark_shopping(unit.now_ms())?;
     keep(unit, order_id, order, wire::OrderShopping { order_id })?;
-    Ok(Answer::Now(wire::MarkedShopping {}))
+    Ok(Answer::Now(wire::MarkedShopping::default()))
 }
 
 pub fn mark_ready(
@@ -57,7 +57,7 @@ pub fn complete(
     let order = find(unit, order_id)?.complete(unit.now_ms())?;
     let total = order.total;
     keep(unit, order_id, order, wire::OrderCompleted { order_id, total })?;
-    Ok(Answer::Now(wire::OrderCompletionDone {}))
+    Ok(Answer::Now(wire::OrderCompletionDone::default()))
 }
 
 pub fn begin_cancel(
@@ -73,7 +73,7 @@ pub fn begin_cancel(
     {
         keep(unit, order_id, order, wire::OrderCancelling { order_id, reason })?;
     }
-    Ok(Answer::Now(wire::CancelBegun {}))
+    Ok(Answer::Now(wire::CancelBegun::default()))
 }
 
 pub fn close(_: &Orders, unit: &mut Unit, command: &wire::CloseOrder, _: &SagaRef) -> Fold<Answer<wire::OrderClosed>> {
@@ -89,7 +89,7 @@ pub fn close(_: &Orders, unit: &mut Unit, command: &wire::CloseOrder, _: &SagaRe
             _ => keep(unit, order_id, order, wire::OrderCancelled { order_id, reason })?,
         }
     }
-    Ok(Answer::Now(wire::OrderClosed {}))
+    Ok(Answer::Now(wire::OrderClosed::default()))
 }
 
 pub fn begin_return(
@@ -118,7 +118,7 @@ pub fn abort_return(
         let reason = command.reason.clone();
         keep(unit, order_id, order, wire::OrderReturnFailed { order_id, reason })?;
     }
-    Ok(Answer::Now(wire::ReturnAborted {}))
+    Ok(Answer::Now(wire::ReturnAborted::default()))
 }
 
 pub fn mark_refunded(
@@ -131,7 +131,7 @@ pub fn mark_refunded(
     let order = find(unit, order_id)?.mark_refunded(command.return_id, unit.now_ms())?;
     let total = order.total;
     keep(unit, order_id, order, wire::OrderRefunded { order_id, total })?;
-    Ok(Answer::Now(wire::RefundMarked {}))
+    Ok(Answer::Now(wire::RefundMarked::default()))
 }
 
 /// For undo commands: what never happened is undone.

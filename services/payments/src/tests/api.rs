@@ -42,6 +42,19 @@ async fn payments_and_the_ledger_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_hold_that_the_provider_gave_up_stands_in_the_ledger_without_an_effect_key() {
+    let mut desk = held("tok_ok").await;
+    desk.acquirer.expire(&order().to_string());
+    desk.send("capture", DO, 1, capture(80)).await;
+    desk.work().await;
+    let request = Request::new(pb::ListLedgerRequest::default());
+    let ledger = desk.api().list_ledger(request).await.unwrap().into_inner();
+    let entries: Vec<_> = ledger.map(Result::unwrap).collect().await;
+    let read: Vec<_> = entries.iter().map(|e| (e.operation.as_str(), e.effect_key.is_empty())).collect();
+    assert_eq!(read, [("authorize", false), ("expire", true)]);
+}
+
+#[tokio::test]
 async fn what_is_not_there_or_not_understood_is_said_so() {
     let desk = Desk::new();
     let api = desk.api();
