@@ -29,7 +29,7 @@ async fn start(folder: &std::path::Path, name: &str) -> Result<Platform> {
 async fn a_thousand_pieces_of_garbage_on_each_topic_are_parked_or_refused_and_no_order_notices() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut platform = start(folder.path(), "garbage").await?;
-    let day = Day { seed: 21, orders: 100, records: 1_000, at_once: 8 };
+    let day = Day { seed: 21, orders: 250, records: 1_000, at_once: 8 };
     let report = day.run(&platform, |_| {}).await?;
     eprintln!("{:?} before, {:?} after", report.before, report.after);
     report.check(&day)?;
