@@ -41,10 +41,12 @@ fn interpreter() -> Result<String, Error> {
 async fn make(partial: &Path, requirements: &Path, logs: &Path) -> Result<(), Error> {
     let (started, log) = (Instant::now(), logs.join("python.log"));
     say(format!("making a Python environment of {} (once)", requirements.display()));
-    run_logged(Command::new(PYTHON.program).args(["-m", "venv"]).arg(partial), "", &log).await?;
+    let mut venv = Command::new(PYTHON.program);
+    venv.args(["-m", "venv"]).arg(partial);
+    run_logged(&venv, "", &log).await?;
     let mut pip = Command::new(partial.join("bin/python"));
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--requirement"]).arg(requirements);
-    run_logged(&mut pip, "", &log).await?;
+    run_logged(&pip, "", &log).await?;
     say(format!("the Python environment is there after {}", seconds(started)));
     Ok(())
 }

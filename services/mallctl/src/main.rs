@@ -16,7 +16,7 @@ use std::process::ExitCode;
 /// Topics, schemas, databases, sagas, parked records, traces and the proof that all agree.
 ///
 /// Servers are named by MALLBOTS_KAFKA, MALLBOTS_POSTGRES, MALLBOTS_REGISTRY, MALLBOTS_ORCHESTRATOR_URL,
-/// MALLBOTS_ACQUIRER_URL and MALLBOTS_JAEGER.
+/// MALLBOTS_PAYMENTS_URL, MALLBOTS_ACQUIRER_URL and MALLBOTS_JAEGER.
 #[derive(Parser)]
 #[command(
     version,

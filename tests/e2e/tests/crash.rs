@@ -10,7 +10,7 @@ use load::{
 use std::time::Duration;
 
 const ORDERS: usize = 100;
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(25);
 
 /// `MALLBOTS_TEST_SEED`, else another one each time.
 fn seed() -> Result<u64> {

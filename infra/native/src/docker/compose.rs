@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::engine::compose_command;
-use super::{Prepared, docker, down, file, prepare};
+use super::{Prepared, all_serve, docker, down, file, prepare};
 use crate::error::Doing;
 use crate::process::Launch;
 use crate::say::{say, seconds, with_signs_of_life};
@@ -28,6 +28,7 @@ pub(crate) async fn start(options: &Options) -> Result<Running, Error> {
     for name in prepared.file.names() {
         servers.push(server(&prepared, &project, name).await?);
     }
+    all_serve(&servers, started).await?;
     prepared.running(servers, started).await
 }
 

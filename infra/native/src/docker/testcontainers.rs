@@ -9,7 +9,7 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 
 use super::file::ComposeFile;
-use super::{Prepared, down, prepare};
+use super::{Prepared, all_serve, down, prepare};
 use crate::server::{Running, Server};
 use crate::{Error, Options};
 
@@ -24,13 +24,18 @@ pub(crate) async fn start(options: &Options) -> Result<Running, Error> {
     prepared.guard.at_the_end(&down(&format!("{LABEL}={network}"), &network))?;
     let started = Instant::now();
     let mut servers = Vec::new();
-    // The registry gives up without its database, so Postgres comes first and serves before the registry is made.
-    for name in ["postgres", "kafka", "jaeger", "registry"].into_iter().filter(|name| prepared.file.has(name)) {
-        if let ("registry", Some(postgres)) = (name, servers.first()) {
-            Server::wait(postgres, started).await?;
-        }
+    for name in ["postgres", "kafka", "jaeger"].into_iter().filter(|name| prepared.file.has(name)) {
         servers.push(create(name, &prepared, &network).await?);
     }
+    let (postgres, others) = servers.split_at(1);
+    // The registry gives up without its database.
+    let registry = async {
+        all_serve(postgres, started).await?;
+        let registry = create("registry", &prepared, &network).await?;
+        registry.wait(started).await.map(|()| registry)
+    };
+    let ((), registry) = tokio::try_join!(all_serve(others, started), registry)?;
+    servers.push(registry);
     prepared.running(servers, started).await
 }
 
