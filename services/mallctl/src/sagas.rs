@@ -14,11 +14,11 @@ Examples:
   mallctl sagas list --state running --older-than 2h -o json")]
     List {
         /// Only those in this state
-        #[arg(long, default_value = "", hide_default_value = true, value_parser = ["running", "compensating", "stuck", "completed", "compensated"])]
-        state: String,
+        #[arg(long, value_parser = ["running", "compensating", "stuck", "completed", "compensated"])]
+        state: Option<String>,
         /// Only those of this type: order-fulfilment, return-refund
-        #[arg(long = "type", default_value = "", hide_default_value = true, value_parser = known_type)]
-        saga_type: String,
+        #[arg(long = "type", value_parser = known_type)]
+        saga_type: Option<String>,
         /// Started at least this long ago: 90s, 5m, 2h
         #[arg(long, value_parser = duration_ms, default_value = "0s")]
         older_than: i64,
@@ -98,6 +98,7 @@ async fn client() -> Result<OrchestratorClient<Channel>, Failure> {
 pub async fn run(command: Command, format: Format) -> Done {
     match command {
         Command::List { state, saga_type, older_than, order, limit } => {
+            let (state, saga_type) = (state.unwrap_or_default(), saga_type.unwrap_or_default());
             let page = Some(Page { page_size: limit, page_token: String::new() });
             let request = wire::ListSagasRequest { saga_type, state, older_than_ms: older_than, order_id: order, page };
             let found = client().await?.list_sagas(request).await?.into_inner();

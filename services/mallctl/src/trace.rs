@@ -100,17 +100,18 @@ fn span(span: &Value, processes: &HashMap<&str, &str>) -> Span {
     marks.extend(tag("mallbots.refused").map(|code| format!("refused {code}")));
     marks.extend(tag("error").filter(|e| e == "true").map(|_| "ERROR".to_owned()));
     let service = processes.get(span["processID"].as_str().unwrap_or_default()).copied().unwrap_or_default();
-    let name = text(&span["operationName"]);
+    let operation = text(&span["operationName"]);
+    let name = operation.strip_prefix(&format!("{service} ")).unwrap_or(&operation);
     let parent = span["references"].as_array().into_iter().flatten().find(|r| r["refType"] == "CHILD_OF");
     Span {
         id: text(&span["spanID"]),
         parent: parent.map(|r| text(&r["spanID"])),
         start_us: span["startTime"].as_i64().unwrap_or_default(),
         duration_us: span["duration"].as_i64().unwrap_or_default(),
-        name: name.strip_prefix(&format!("{service} ")).unwrap_or(&name).to_owned(),
+        sent: name.starts_with(SENT),
+        name: name.to_owned(),
         service: service.to_owned(),
         undo: tag("saga.direction").as_deref() == Some("undo"),
-        sent: name.starts_with(SENT),
         marks,
     }
 }
@@ -200,8 +201,8 @@ mod tests {
     fn what_one_transaction_sent_is_one_line() {
         let lines = drawn(vec![
             raw("a", "", 0, "process X"),
-            raw("b", "a", 1, "publish Y"),
-            raw("c", "a", 2, "publish Z"),
+            raw("b", "a", 1, "depot publish Y"),
+            raw("c", "a", 2, "depot publish Z"),
             raw("d", "c", 3, "publish W"),
         ]);
         assert_eq!(lines.len(), 3, "{lines:#?}");

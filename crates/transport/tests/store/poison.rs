@@ -27,7 +27,7 @@ fn batch(spoil: impl FnOnce(&mut Changes)) -> Changes {
 /// Retrying would never end; so it is poison also when the other statements of the batch failed only in its wake.
 pub async fn text_that_cannot_be_stored_is_poison(world: OnPostgres) {
     let spoilers: [(&str, fn(&mut Changes)); 4] = [
-        ("state", |c| c.saves[1].row = Row { state: r#"{"a":"\u0000"}"#.into(), ..c.saves[1].row.clone() }),
+        ("state", |c| c.saves[1].row = Row { state: "\"nul \0\"".into(), ..c.saves[1].row.clone() }),
         ("mark", |c| c.marks[0].0.aggregate_id = "nul \0".into()),
         ("key", |c| c.outbox[0].record.key = "nul \0".into()),
         ("answer", |c| c.answers[0].1.answer = r#""\u0000""#.into()),
