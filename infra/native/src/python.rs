@@ -44,7 +44,7 @@ async fn make(partial: &Path, requirements: &Path, logs: &Path) -> Result<(), Er
     run_logged(Command::new(PYTHON.program).args(["-m", "venv"]).arg(partial), "", &log).await?;
     let mut pip = Command::new(partial.join("bin/python"));
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--requirement"]).arg(requirements);
-    run_logged(&mut pip, "", &log).await?;
+    run_logged(&pip, "", &log).await?;
     say(format!("the Python environment is there after {}", seconds(started)));
     Ok(())
 }
