@@ -13,7 +13,7 @@ PROGRAMS := -p servers -p mallbots -p mallctl -p load
 ENGINE = $(if $(MALLBOTS_BACKEND)$(MALLBOTS_KAFKA),,$(shell docker info >/dev/null 2>&1 && echo yes))
 TEST_FEATURES = $(if $(ENGINE),--features servers/testcontainers)
 
-.PHONY: help demo run test crash bench bench-kiosk bench-growth lint clean cargo
+.PHONY: help demo run test crash garbage bench bench-kiosk bench-growth lint clean cargo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ bench-growth: cargo ## whether an order costs the same with 100,000 finished one
 test: cargo ## every test, unit to end to end, on real servers it brings up
 	cargo build --locked --workspace $(TEST_FEATURES)
 	$(BIN)/servers run --testcontainers -- cargo test --locked --workspace $(TEST_FEATURES)
+
+garbage: cargo ## orders run while garbage pours into the topics: parked or refused, memory flat (SEED=1)
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-garbage --seed $(SEED)
 
 CRASH_ORDERS ?= 500
 ONLY ?=

@@ -120,6 +120,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The code of a command that an operator gave up: nothing was done, and nothing will be under its effect key.
+    pub const SKIPPED: &'static str = "platform.skipped";
+
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), retryable: false }
     }

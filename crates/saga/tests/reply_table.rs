@@ -327,6 +327,21 @@ fn an_unknown_effect_is_parked_in_every_state() {
     compensated(&saga).input(unknown()).parks().ends_compensated("platform.timed_out");
 }
 
+// beside the table: what an operator gave up at the participant
+
+#[test]
+fn an_undo_that_was_given_up_at_its_participant_waits_for_a_person_at_once() {
+    let saga = trip();
+    let t = compensating(&saga).refused("platform.skipped").is_stuck_at("hold-seat").sends_nothing();
+    t.waits_at_operator("hold-seat");
+}
+
+#[test]
+fn a_do_that_was_given_up_at_its_participant_is_refused_as_any() {
+    let saga = trip();
+    closes(same_round(&saga).refused("platform.skipped")).ends_compensated("platform.skipped");
+}
+
 // beside the table: an answer in the newest round comes again, or differs
 
 #[test]

@@ -14,6 +14,9 @@ pub fn prefix() -> String {
     format!("t{}.", Uuid::now_v7().simple())
 }
 
+/// As in `infra/kafka/topics.yaml`.
+const MAX_MESSAGE_BYTES: &str = "307200";
+
 /// Creates topics (name without prefix, partitions) and waits until the broker has them. Panics when it refuses one.
 pub async fn create_topics(prefix: &str, topics: &[(&str, i32)]) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
@@ -24,7 +27,9 @@ pub async fn create_topics(prefix: &str, topics: &[(&str, i32)]) {
     let wanted: Vec<NewTopic<'_>> = names
         .iter()
         .zip(topics)
-        .map(|(name, (_, partitions))| NewTopic::new(name, *partitions, TopicReplication::Fixed(1)))
+        .map(|(name, (_, partitions))| {
+            NewTopic::new(name, *partitions, TopicReplication::Fixed(1)).set("max.message.bytes", MAX_MESSAGE_BYTES)
+        })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
     let created = admin.create_topics(&wanted, &options).await.unwrap_or_else(|e| panic!("create topics: {e}"));

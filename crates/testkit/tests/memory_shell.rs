@@ -7,11 +7,14 @@ use schemas::{
     orders::{ApproveOrder, OrderApprovalDone, OrderApproved, OrderCancelled},
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use testkit::{MemoryShell, do_ref, memory_shell, undo_ref};
 use transport::{
-    Aggregate, Answer, Context, Fold, Router, Stop, Unit,
-    memory::CommitFault,
-    ports::{ParkedAction, Record, Store},
+    Aggregate, Answer, Call, CallError, Context, Fold, Router, Shell, ShellConfig, Stop, Unit,
+    codec::Codec,
+    memory::{CommitFault, MemoryLog, MemoryStore},
+    ports::{Log, NewRecord, ParkedAction, Record, Store},
+    relay::{Outcome, Relay, RelayConfig},
 };
 use uuid::Uuid;
 
@@ -264,6 +267,80 @@ async fn what_is_parked_and_delivered_again_holds_its_stream_no_longer_than_once
     assert_eq!(count(&toy).await, (0, 3));
 }
 
+/// A record of the stream as somebody may forge it: its position is the stream's, its body is not.
+fn forged(toy: &MemoryShell<Toy>, seq: u64) -> Record {
+    Record { offset: 1_000 + seq as i64, value: Some(b"garbage".to_vec()), ..cancellation(toy, seq, "") }
+}
+
+async fn decide(toy: &MemoryShell<Toy>, offset: i64, action: ParkedAction) {
+    let parked = toy.store.parked();
+    let found = parked.iter().find(|p| p.record.offset == offset);
+    let found = found.unwrap_or_else(|| panic!("offset {offset} is not parked: {parked:#?}"));
+    toy.store.decide(found.id, action);
+    toy.settle().await;
+}
+
+#[tokio::test]
+async fn a_record_whose_position_another_has_is_kept_and_may_take_its_place() {
+    let toy = toy();
+    toy.shell.deliver(forged(&toy, 1)).await.unwrap();
+    for seq in 1..=2 {
+        deliver(&toy, seq, "changed my mind").await;
+    }
+    let reasons: Vec<_> = toy.store.parked().iter().map(|p| (p.record.offset, p.reason.clone())).collect();
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    assert!(reasons[1].1.contains("held by offset 1001"), "{reasons:?}");
+    decide(&toy, 1, ParkedAction::Release).await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 2), vec![]), "the stream has passed the forged one by");
+    deliver(&toy, 3, "changed my mind").await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 3), vec![]));
+}
+
+#[tokio::test]
+async fn a_forged_record_far_ahead_is_given_up_without_the_stream_moving() {
+    let toy = toy();
+    toy.shell.deliver(forged(&toy, 900)).await.unwrap();
+    deliver(&toy, 1, "changed my mind").await;
+    decide(&toy, 1_900, ParkedAction::Skip).await;
+    deliver(&toy, 2, "changed my mind").await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 2), vec![]));
+}
+
+#[tokio::test]
+async fn the_second_claim_to_a_position_is_given_up_alone() {
+    let toy = toy();
+    deliver(&toy, 1, "poison once").await;
+    toy.shell.deliver(forged(&toy, 1)).await.unwrap();
+    toy.settle().await;
+    decide(&toy, 1_001, ParkedAction::Skip).await;
+    assert_eq!(toy.store.parked().len(), 1, "the first one waits as before");
+    toy.store.clock().step(1);
+    decide(&toy, 1, ParkedAction::Release).await;
+    assert_eq!((count(&toy).await, toy.store.parked()), ((0, 1), vec![]));
+}
+
+#[tokio::test]
+async fn an_oversize_record_of_a_command_stream_is_not_held_in_full() {
+    let toy = toy();
+    let log = toy.log.clone();
+    let huge = Record { value: Some(vec![0; 300_000]), ..cancellation(&toy, 1, "") };
+    let record = NewRecord { topic: huge.topic, key: ORDER.to_string(), headers: huge.headers, value: huge.value };
+    log.append(vec![record]).await.remove(0).unwrap();
+    let stop = async {
+        while toy.store.parked().is_empty() {
+            toy.shell.run_ready().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    transport::consumer::run(toy.shell.clone(), log, None, stop).await.unwrap();
+    let parked = &toy.store.parked()[0];
+    assert_eq!(parked.reason, "300000 bytes, the limit is 262144");
+    assert!(parked.record.value.as_ref().is_some_and(|v| v.len() < 2_000));
+    toy.store.decide(parked.id, ParkedAction::Release);
+    toy.settle().await;
+    assert_eq!(toy.store.parked()[0].reason, "300000 bytes, the limit is 262144", "its beginning is no message");
+}
+
 #[tokio::test]
 async fn a_failed_append_is_sent_again_in_order_and_leaves_nothing_behind() {
     for took_effect in [false, true] {
@@ -278,6 +355,26 @@ async fn a_failed_append_is_sent_again_in_order_and_leaves_nothing_behind() {
         assert_eq!(seen, [1, 2, 3], "{took_effect}");
         assert_eq!(toy.store.backlog().await.unwrap().rows, 0);
     }
+}
+
+#[tokio::test]
+async fn while_the_log_takes_nothing_the_outbox_grows_to_its_limit_and_then_new_work_is_refused() {
+    let (store, log) = (MemoryStore::new(Toy::KINDS), MemoryLog::new(1));
+    let config = ShellConfig { outbox_limit: 1, ..ShellConfig::default() };
+    let shell = Shell::new(Toy, store, Arc::new(Codec::offline().unwrap()), config);
+    let mut relay = Relay::new(&shell, log.clone(), RelayConfig::default());
+    let emit = |_: &Toy, unit: &mut Unit| {
+        let before = tally(unit, ORDER)?;
+        unit.put(ORDER, before);
+        unit.emit::<Tally, _>(ORDER, OrderApproved { order_id: order_id() })
+    };
+    for _ in 0..2 {
+        let (placed, _) = tokio::join!(shell.call(Call::new("Place").new_work(), emit), shell.run_once());
+        assert_eq!(placed, Ok(()));
+    }
+    log.fail_next_append(0, false);
+    assert_eq!(relay.run_once().await, Outcome::Failed);
+    assert!(matches!(shell.call(Call::new("Place").new_work(), emit).await, Err(CallError::Overloaded { .. })));
 }
 
 /// The numbers of the published approvals, in the order of the log.

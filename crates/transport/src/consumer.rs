@@ -14,6 +14,9 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
+/// What takes no longer than this is waited for without pausing: a pause throws away what was fetched ahead, and fetching it
+/// again takes longer than most waits. Far below the time in which a member must poll.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
 
 /// Feeds `shell` from its topics until `stop` resolves. `registry` is asked about schema ids that the codec does not know.
 pub async fn run<C: Context, S: Store, L: Log>(
@@ -59,6 +62,7 @@ async fn accept<C: Context, S: Store, K: LogConsumer>(
 ) -> Result<(), Error> {
     match polled {
         Polled::Record(record) => {
+            let record = record.cut();
             let early = learn(shell, consumer, registry, unknown, &record).await?;
             feed(shell, consumer, record).await?;
             for record in early {
@@ -93,8 +97,13 @@ async fn feed<C: Context, S: Store, K: LogConsumer>(
         room.send(input);
         return Ok(());
     }
+    let mut reserve = std::pin::pin!(shell.reserve());
+    if let Ok(room) = tokio::time::timeout(PAUSE_AFTER, &mut reserve).await {
+        room.ok_or_else(|| Error::Fatal("the shell has stopped".into()))?.send(input);
+        return Ok(());
+    }
     let _ = consumer.pause(true);
-    let (room, early) = while_polling(shell, consumer, shell.reserve()).await?;
+    let (room, early) = while_polling(shell, consumer, reserve).await?;
     room.ok_or_else(|| Error::Fatal("the shell has stopped".into()))?.send(input);
     for record in early {
         Box::pin(feed(shell, consumer, record)).await?;
@@ -117,7 +126,7 @@ async fn while_polling<C: Context, S: Store, K: LogConsumer, T>(
             biased;
             done = &mut work => break done,
             polled = consumer.poll() => match polled {
-                Ok(Polled::Record(record)) => early.push(record),
+                Ok(Polled::Record(record)) => early.push(record.cut()),
                 Ok(change) => Box::pin(accept(shell, consumer, None, &mut HashSet::new(), change)).await?,
                 Err(_) => tokio::time::sleep(RETRY_FIRST).await,
             },
@@ -140,7 +149,7 @@ async fn learn<C: Context, S: Store, K: LogConsumer>(
     if shell.codec().knows(wire.schema_id) || unknown.contains(&wire.schema_id) {
         return Ok(Vec::new());
     }
-    let asking = async {
+    let mut asking = std::pin::pin!(async {
         let mut pause = RETRY_FIRST;
         loop {
             match registry.teach(shell.codec(), wire.schema_id).await {
@@ -150,10 +159,16 @@ async fn learn<C: Context, S: Store, K: LogConsumer>(
             }
             pause = (pause * 2).min(RETRY_LONGEST);
         }
+    });
+    let (known, early) = match tokio::time::timeout(PAUSE_AFTER, &mut asking).await {
+        Ok(known) => (known, Vec::new()),
+        Err(_) => {
+            let _ = consumer.pause(true);
+            let waited = while_polling(shell, consumer, asking).await?;
+            let _ = consumer.pause(false);
+            waited
+        }
     };
-    let _ = consumer.pause(true);
-    let (known, early) = while_polling(shell, consumer, asking).await?;
-    let _ = consumer.pause(false);
     if !known && unknown.len() < 10_000 {
         unknown.insert(wire.schema_id);
     }

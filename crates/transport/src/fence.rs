@@ -39,7 +39,7 @@ pub struct Given {
     /// Full record name of the reply.
     pub name: String,
     /// The encoded reply, base 16.
-    #[serde(with = "hex_bytes")]
+    #[serde(with = "crate::hex")]
     pub value: Vec<u8>,
 }
 
@@ -117,25 +117,6 @@ fn entry(key: &EffectKey) -> String {
 
 fn barred(step: &str) -> Refusal {
     Refusal::new("platform.barred", format!("`{step}` was undone before it arrived, so it is not carried out any more"))
-}
-
-mod hex_bytes {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use std::fmt::Write;
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::with_capacity(bytes.len() * 2);
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}");
-        }
-        serializer.serialize_str(&text)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digit = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        (0..text.len()).step_by(2).map(|at| digit(at).ok_or_else(|| D::Error::custom("not base 16"))).collect()
-    }
 }
 
 #[cfg(test)]

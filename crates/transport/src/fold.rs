@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// How many shards an outbox has: the unit in which relays of several processes divide the work.
 pub const SHARDS: i16 = 4;
+/// Longest reason that is kept with a parked record.
+const MAX_REASON_CHARS: usize = 500;
 /// A due timer whose handler leaves it due is tried again after this long.
 const WAKE_AGAIN_MS: i64 = 250;
 
@@ -71,10 +73,13 @@ pub(crate) enum Work<C: Context> {
 }
 
 impl<C: Context> Work<C> {
-    pub fn stream(&self) -> Option<&Stream> {
+    /// The stream that the input is gated by, and its position there.
+    pub fn position(&self) -> Option<(&Stream, u64)> {
         match self {
-            Self::Message { envelope, .. } => Some(&envelope.stream),
-            Self::Poison { envelope, .. } | Self::Skip { envelope, .. } => envelope.as_ref().map(|e| &e.stream),
+            Self::Message { envelope, .. } => Some((&envelope.stream, envelope.seq)),
+            Self::Poison { envelope, .. } | Self::Skip { envelope, .. } => {
+                envelope.as_ref().map(|e| (&e.stream, e.seq))
+            }
             Self::Reply { .. } | Self::Wake { .. } | Self::Call { .. } => None,
         }
     }
@@ -98,6 +103,8 @@ pub(crate) struct Pass<'a, C: Context> {
     pub context: &'a C,
     pub router: &'a Router<C>,
     pub marks: HashMap<Stream, (Mark, Mark)>,
+    /// The records that hold positions of streams in parking, of those that this batch touches.
+    parked: HashMap<(Stream, u64), Arc<Record>>,
     pub stored: &'a HashMap<IdempotencyKey, StoredAnswer>,
     pub changes: Changes,
     pub woken: HashSet<Key>,
@@ -110,14 +117,17 @@ impl<'a, C: Context> Pass<'a, C> {
         context: &'a C,
         router: &'a Router<C>,
         marks: &HashMap<Stream, Mark>,
+        parked: &HashMap<(Stream, u64), Arc<Record>>,
         stored: &'a HashMap<IdempotencyKey, StoredAnswer>,
     ) -> Self {
         let marks = marks.iter().map(|(s, m)| (s.clone(), (*m, *m))).collect();
+        let parked = parked.clone();
         let changes = Changes::default();
         Self {
             context,
             router,
             marks,
+            parked,
             stored,
             changes,
             woken: HashSet::new(),
@@ -161,7 +171,7 @@ impl<'a, C: Context> Pass<'a, C> {
     ) -> Option<Done> {
         let mark = self.mark(&envelope.stream);
         if envelope.seq <= mark.last_seq {
-            self.unpark(&envelope.stream, parked);
+            self.unpark(parked);
             return Some(Done::Duplicate);
         }
         let behind = parked.is_none() && mark.parked > 0;
@@ -182,7 +192,7 @@ impl<'a, C: Context> Pass<'a, C> {
             Ok(()) => {
                 self.keep(unit);
                 self.advance(&envelope.stream, envelope.seq);
-                self.unpark(&envelope.stream, parked);
+                self.unpark(parked);
                 Some(Done::Nothing)
             }
             Err(Stop::Need) => self.need(unit),
@@ -220,7 +230,7 @@ impl<'a, C: Context> Pass<'a, C> {
         let reason = match guarded(|| (route.fold)(self.context, unit, envelope, body)) {
             Ok(()) => {
                 self.keep(unit);
-                self.changes.unpark.extend(parked.map(|p| p.id));
+                self.unpark(parked);
                 return Some(Done::Nothing);
             }
             Err(Stop::Need) => return self.need(unit),
@@ -250,7 +260,7 @@ impl<'a, C: Context> Pass<'a, C> {
         if let Some(envelope) = envelope
             && envelope.seq <= self.mark(&envelope.stream).last_seq
         {
-            return self.unpark(&envelope.stream, parked);
+            return self.unpark(parked);
         }
         self.park(now_ms, record, envelope.map(|e| (e, command)), reason, false, parked);
     }
@@ -262,7 +272,7 @@ impl<'a, C: Context> Pass<'a, C> {
         envelope: Option<&Envelope>,
         trace: Option<TraceContext>,
     ) -> Option<Done> {
-        if let Some(envelope) = envelope {
+        if let Some(envelope) = envelope.filter(|e| self.may_skip(parked, e)) {
             unit.meta = meta(envelope, trace);
             if envelope.saga.is_some() && envelope.outcome.is_none() {
                 match guarded(|| skip_command(unit, envelope)) {
@@ -273,11 +283,16 @@ impl<'a, C: Context> Pass<'a, C> {
                 }
             }
             self.advance(&envelope.stream, envelope.seq);
-            self.unpark(&envelope.stream, Some(parked));
-        } else {
-            self.changes.unpark.push(parked.id);
         }
+        self.unpark(Some(parked));
         Some(Done::Nothing)
+    }
+
+    /// Whether giving the record up moves its stream: only when it stands where the stream goes on. One that claims a place
+    /// the stream has not come to, or that another record has, may be forged; moving the mark would drop what is genuine.
+    fn may_skip(&self, parked: &Parked, envelope: &Envelope) -> bool {
+        let last_seq = self.mark(&envelope.stream).last_seq;
+        parked.position.is_some() && envelope.seq > last_seq && (parked.gap || envelope.seq == last_seq + 1)
     }
 
     fn wake(&mut self, unit: &mut Unit, kind: &'static str, id: Uuid, trace: Option<TraceContext>) -> Option<Done> {
@@ -339,10 +354,12 @@ impl<'a, C: Context> Pass<'a, C> {
         self.mark_mut(stream).last_seq = seq;
     }
 
-    fn unpark(&mut self, stream: &Stream, parked: Option<&Parked>) {
-        if let Some(parked) = parked {
-            self.changes.unpark.push(parked.id);
-            let mark = self.mark_mut(stream);
+    fn unpark(&mut self, parked: Option<&Parked>) {
+        let Some(parked) = parked else { return };
+        self.changes.unpark.push(parked.id);
+        if let Some(position) = &parked.position {
+            self.parked.remove(position);
+            let mark = self.mark_mut(&position.0);
             mark.parked = mark.parked.saturating_sub(1);
         }
     }
@@ -356,18 +373,33 @@ impl<'a, C: Context> Pass<'a, C> {
         gap: bool,
         again: Option<&Parked>,
     ) {
-        if let Some((envelope, _)) = envelope {
-            self.unpark(&envelope.stream, again);
-            self.mark_mut(&envelope.stream).parked += 1;
-        } else if let Some(again) = again {
-            self.changes.unpark.push(again.id);
+        self.unpark(again);
+        let (mut position, mut gap) = (envelope.map(|(e, _)| (e.stream.clone(), e.seq)), gap);
+        let mut reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+        match position.as_ref().and_then(|place| self.parked.get(place)) {
+            // Parked already, and read again after a rebalance, a crash or a repeated append.
+            Some(holder) if is_same(holder, record) => return,
+            // Two different records claim one position: which of them is genuine, only a person can tell.
+            Some(holder) => {
+                reason = format!(
+                    "position {} of its stream is held by offset {}",
+                    position.map_or(0, |p| p.1),
+                    holder.offset
+                );
+                (position, gap) = (None, false);
+            }
+            None => {}
+        }
+        if let Some(place) = &position {
+            self.mark_mut(&place.0).parked += 1;
+            self.parked.insert(place.clone(), record.clone());
         }
         self.changes.park.push(Parked {
             id: 0,
-            position: envelope.map(|(e, _)| (e.stream.clone(), e.seq)),
-            strict: envelope.is_some_and(|(_, command)| command),
+            strict: position.is_some() && envelope.is_some_and(|(_, command)| command),
+            position,
             record: (**record).clone(),
-            reason: reason.chars().take(500).collect(),
+            reason,
             gap,
             since_ms: again.map_or(now_ms, |p| p.since_ms),
         });
@@ -464,6 +496,13 @@ fn arm(
     }
 }
 
+/// Whether two records are one message: read twice from the same place, or appended twice.
+fn is_same(one: &Record, other: &Record) -> bool {
+    let id = |record: &Record| record.headers.iter().find(|(name, _)| name == message::headers::CE_ID).cloned();
+    let same_place = (one.partition, one.offset) == (other.partition, other.offset);
+    same_place || (id(one) == id(other) && one.value == other.value)
+}
+
 fn meta(envelope: &Envelope, trace: Option<TraceContext>) -> Meta {
     Meta { trace, correlation_id: envelope.correlation_id.clone(), causation_id: Some(envelope.id.to_string()) }
 }
@@ -506,7 +545,7 @@ fn skip_command(unit: &mut Unit, envelope: &Envelope) -> Fold<()> {
         Direction::Do => "was given up by an operator and is not carried out",
         Direction::Undo => "could not be undone: an operator gave the command up",
     };
-    let refusal = Refusal::new("platform.skipped", format!("`{}` {what}", saga.effect.step));
+    let refusal = Refusal::new(Refusal::SKIPPED, format!("`{}` {what}", saga.effect.step));
     unit.answer_any(&saga.effect, Err(refusal))
 }
 
@@ -602,10 +641,11 @@ pub(crate) fn decode<C: Context>(
         let reason = format!("`{}` is not a command of this context", envelope.name);
         return ours.then_some(Work::Poison { record, envelope: Some(envelope), command: true, reason, parked });
     };
-    let decoded = match (&record.value, &route.tombstone) {
-        (Some(bytes), _) => (route.decode)(codec, bytes).map_err(|e| e.to_string()),
-        (None, Some(tombstone)) => tombstone_handler(&envelope, tombstone.clone()),
-        (None, None) => Err(format!("{} has no value", envelope.name)),
+    let decoded = match (record.whole(), &route.tombstone) {
+        (Err(reason), _) => Err(reason),
+        (Ok(Some(bytes)), _) => (route.decode)(codec, bytes).map_err(|e| e.to_string()),
+        (Ok(None), Some(tombstone)) => tombstone_handler(&envelope, tombstone.clone()),
+        (Ok(None), None) => Err(format!("{} has no value", envelope.name)),
     };
     let command = route.command;
     Some(match decoded {
@@ -622,10 +662,10 @@ fn tombstone_handler<C: Context>(envelope: &Envelope, tombstone: Tombstone<C>) -
 }
 
 fn decode_reply<C: Context>(codec: &Codec, record: Arc<Record>, envelope: Envelope, parked: Option<Parked>) -> Work<C> {
-    let body = match record.value.as_deref() {
-        None => Err("a reply without a value".to_owned()),
-        Some(bytes) => crate::codec::Wire::parse(bytes).and_then(|w| codec.decode_json(&w)).map_err(|e| e.to_string()),
-    };
+    let body = record.whole().and_then(|value| {
+        let bytes = value.ok_or_else(|| "a reply without a value".to_owned())?;
+        crate::codec::Wire::parse(bytes).and_then(|w| codec.decode_json(&w)).map_err(|e| e.to_string())
+    });
     match body {
         Ok(body) if envelope.saga.is_some() && envelope.outcome.is_some() => {
             Work::Reply { record, envelope, body, parked }

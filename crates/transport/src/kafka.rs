@@ -57,6 +57,9 @@ const PRODUCER: &[(&str, &str)] = &[
     ("partitioner", "murmur2_random"),
     ("linger.ms", "0"),
     ("compression.type", "lz4"),
+    // The broker judges whole batches by the topic's max.message.bytes, not records: a batch must not outgrow what one
+    // record may take.
+    ("batch.size", "262144"),
 ];
 const CONSUMER: &[(&str, &str)] = &[
     ("enable.auto.commit", "true"),

@@ -20,14 +20,17 @@ pub struct NewRecord {
     pub value: Option<Vec<u8>>,
 }
 
-/// A record as read from a topic.
+/// A record as read from a topic. As JSON its bytes are base 16.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    #[serde(with = "crate::hex::optional")]
     pub key: Option<Vec<u8>>,
+    #[serde(with = "crate::hex::named")]
     pub headers: Vec<(String, Vec<u8>)>,
+    #[serde(with = "crate::hex::optional")]
     pub value: Option<Vec<u8>>,
 }
 
@@ -122,6 +125,8 @@ pub struct Wanted {
     pub peeks: Vec<(&'static str, Vec<Uuid>)>,
     pub claims: Vec<ClaimRows>,
     pub marks: Vec<Stream>,
+    /// Which of these positions a parked record holds.
+    pub parked: Vec<(Stream, u64)>,
     pub idempotency: Vec<IdempotencyKey>,
 }
 
@@ -131,6 +136,7 @@ impl Wanted {
             && self.peeks.is_empty()
             && self.claims.is_empty()
             && self.marks.is_empty()
+            && self.parked.is_empty()
             && self.idempotency.is_empty()
     }
 }
@@ -152,6 +158,7 @@ pub struct Loaded {
     pub peeks: Vec<(&'static str, Row)>,
     pub claimed: Vec<(&'static str, Row)>,
     pub marks: Vec<(Stream, Mark)>,
+    pub parked: Vec<((Stream, u64), Record)>,
     pub answers: Vec<(IdempotencyKey, StoredAnswer)>,
 }
 
@@ -196,7 +203,7 @@ pub struct OutboxRow {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parked {
     pub id: i64,
-    /// Absent for a record whose headers could not be read: it is parked alone.
+    /// Absent for a record that is parked alone: its headers could not be read, or another has its position.
     pub position: Option<(Stream, u64)>,
     /// A command: its stream may not jump.
     pub strict: bool,
@@ -339,7 +346,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Aggregates whose timer is due by the store's clock, oldest first, with their due times.
     fn due(&self, limit: usize) -> impl Future<Output = Result<Vec<(String, Uuid, i64)>>> + Send;
 
-    /// Parked records that an operator decided about, or whose missing predecessor has arrived, in stream order.
+    /// Parked records that an operator decided about, whose missing predecessor has arrived, or that their stream has
+    /// passed by, in stream order.
     fn released(
         &self,
         consumer: &str,

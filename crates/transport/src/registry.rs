@@ -49,12 +49,46 @@ fn supplied(name: &str, avsc: &str) -> SuppliedSchema {
     SuppliedSchema::new(Some(name.to_owned()), SchemaType::Avro, avsc.to_owned())
 }
 
-/// The registry answered "no such thing", or it did not answer.
+/// It did not answer, or could not: asked again. It answered with a no, or with what is not Avro: that stays so.
 fn sort(error: SRCError, what: impl Fn() -> String) -> Error {
-    let text = format!("{error}");
-    if error.retriable || !(text.contains("404") || text.contains("40403") || text.contains("not found")) {
+    let text = error.to_string();
+    let passes = match status(&error.error) {
+        // Credentials, time and rates are for operators to mend; meanwhile the record waits.
+        Some(401 | 403 | 408 | 429) => true,
+        Some(status) => status >= 500,
+        None => error.retriable || error.error.contains("could not parse"),
+    };
+    if passes {
         Error::Retry { what: "schema registry", why: format!("{}: {text}", what()) }
     } else {
         Error::Poison(format!("{}: the registry has none: {text}", what()))
+    }
+}
+
+/// The HTTP status that the client's error tells of.
+fn status(error: &str) -> Option<u16> {
+    error.split("with status ").nth(1)?.get(..3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(text: &str, retriable: bool) -> bool {
+        matches!(sort(SRCError::new(text, None, retriable), String::new), Error::Retry { .. })
+    }
+
+    #[test]
+    fn an_answer_that_stays_no_parks_and_everything_else_waits() {
+        let failed = |status: &str| format!("HTTP request to schema registry failed with status {status}");
+        for status in ["404 Not Found", "400 Bad Request", "422 Unprocessable Entity"] {
+            assert!(!waits(&failed(status), false), "{status}");
+        }
+        for status in ["500 Internal Server Error", "503 Service Unavailable", "401 Unauthorized", "429 Too Many"] {
+            assert!(waits(&failed(status), false), "{status}");
+        }
+        assert!(waits("http call to schema registry failed", true));
+        assert!(waits("could not parse to RawRegisteredSchema", false));
+        assert!(!waits("type PROTOBUF isn't supported", false));
     }
 }

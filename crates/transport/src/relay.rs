@@ -187,6 +187,8 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         if Instant::now() >= self.renew_at {
             self.renew().await?;
         }
+        // First, so that the limit holds just when nothing can be sent.
+        self.watch().await?;
         let mut sent = 0;
         let ready = self.next_in_stream(handed);
         sent += self.send(ready).await?;
@@ -296,7 +298,8 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         metrics::counter!(m::RELAY_SENT, "context" => C::NAME).increment(rows.len() as u64);
     }
 
-    async fn chores(&mut self) -> Result<(), Error> {
+    /// How much waits; new work is refused while it is over the limit.
+    async fn watch(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if now >= self.watch_at {
             self.watch_at = now + WATCH_EVERY;
@@ -306,6 +309,11 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             let over = backlog.rows > self.inner.config.outbox_limit;
             self.inner.overloaded.store(over, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    async fn chores(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
         if now >= self.rotate_at {
             self.rotate_at = now + self.config.rotate;
             if !self.leases.is_empty() {

@@ -11,13 +11,14 @@ use crate::{
     fold::{self, AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
     ports::{
-        CommitError, IdempotencyKey, Loaded, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx, Wanted,
+        CommitError, IdempotencyKey, Loaded, Mark, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx,
+        Wanted,
     },
     router::Router,
     spans::{self, Span},
     unit::{Claim, Fold, Slot, Unit},
 };
-use message::{Envelope, TraceContext};
+use message::{Envelope, Stream, TraceContext};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::Any,
@@ -430,11 +431,12 @@ impl<C: Context, S: Store> Shell<C, S> {
             metrics::gauge!(m::CONSUMER_LAG_SECONDS, "context" => C::NAME).set(lag);
         }
         let marks = std::mem::take(&mut loaded.marks).into_iter().collect();
+        let parked = self.parked(&mut tx, items, &marks).await?;
         let stored = std::mem::take(&mut loaded.answers).into_iter().collect();
         take_in(&mut unit, &wanted, loaded);
         for _ in 0..MAX_PASSES {
             unit.restart();
-            let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &stored);
+            let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &parked, &stored);
             let done: Vec<_> = items.iter().map(|item| item.fold(&mut pass, &mut unit)).collect();
             let wanted = unit.take_needs(&all_kinds::<C>());
             if wanted.is_empty() {
@@ -449,6 +451,23 @@ impl<C: Context, S: Store> Shell<C, S> {
             take_in(&mut unit, &wanted, loaded);
         }
         Err(Error::Poison(format!("a fold asked for more rows {MAX_PASSES} times")))
+    }
+
+    /// The parked records that hold positions which this batch claims. Rarely is anything of its streams parked at all.
+    async fn parked(
+        &self,
+        tx: &mut S::Tx,
+        items: &[Item<C>],
+        marks: &HashMap<Stream, Mark>,
+    ) -> Result<HashMap<(Stream, u64), Arc<Record>>, Error> {
+        let positions = items.iter().filter_map(|i| i.work.as_ref()?.position());
+        let held = positions.filter(|(stream, _)| marks.get(*stream).is_some_and(|mark| mark.parked > 0));
+        let parked: Vec<_> = held.map(|(stream, seq)| (stream.clone(), seq)).collect();
+        if parked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let loaded = tx.load(C::NAME, &Wanted { parked, ..Wanted::default() }).await?;
+        Ok(loaded.parked.into_iter().map(|(position, record)| (position, Arc::new(record))).collect())
     }
 
     async fn commit(
@@ -586,7 +605,7 @@ fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
     let mut wanted = Wanted::default();
     let (mut fences, mut woken) = (Vec::new(), Vec::new());
     for work in items.iter().filter_map(|i| i.work.as_ref()) {
-        wanted.marks.extend(work.stream().cloned());
+        wanted.marks.extend(work.position().map(|(stream, _)| stream.clone()));
         match work {
             // Asked for beforehand, so that the first pass gets as far as the handler's own wishes.
             Work::Message { command: true, envelope, .. } => {

@@ -27,7 +27,8 @@ on_both! {
         records_of_a_key_keep_their_order,
         a_key_has_the_partition_that_murmur2_gives_it,
         end_offsets_are_one_after_the_last_record,
-        an_append_answers_once_for_each_record;
+        an_append_answers_once_for_each_record,
+        large_records_that_are_appended_together_arrive;
     groups:
         a_new_group_starts_at_the_beginning,
         stored_offsets_survive_the_member,

@@ -4,7 +4,9 @@ use crate::{
     db,
     output::{self, Done, Failure, Format},
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio_postgres::{Client, types::Json};
+use transport::{codec::Wire, ports::Record, registry::Registry};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -14,8 +16,11 @@ pub enum Command {
         /// Only this context
         #[arg(long, value_parser = db::known_context)]
         context: Option<String>,
+        /// At most this many of each context
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
     },
-    /// One parked record with its headers
+    /// One parked record: headers, and its body decoded as far as that is possible
     #[command(after_help = "Example:\n  mallctl parked show orders 7")]
     Show {
         #[arg(value_parser = db::known_context)]
@@ -50,8 +55,8 @@ pub struct Verb {
 
 pub async fn run(command: Command, format: Format) -> Done {
     match command {
-        Command::List { context } => list(context, format).await,
-        Command::Show { context, id } => show(&context, id).await,
+        Command::List { context, limit } => list(context, limit, format).await,
+        Command::Show { context, id } => show(&context, id, format).await,
         Command::Release(verb) => act(verb, "release").await,
         Command::Skip(verb) => act(verb, "skip").await,
     }
@@ -61,7 +66,7 @@ fn failed(error: tokio_postgres::Error) -> Failure {
     Failure::Unreachable(format!("PostgreSQL: {error}"))
 }
 
-async fn list(only: Option<String>, format: Format) -> Done {
+async fn list(only: Option<String>, limit: u32, format: Format) -> Done {
     let mut rows = Vec::new();
     for (context, ..) in db::contexts() {
         if only.as_ref().is_some_and(|c| c != context) {
@@ -69,8 +74,8 @@ async fn list(only: Option<String>, format: Format) -> Done {
         }
         let client = db::connect(context).await?;
         let sql = r#"SELECT id, coalesce(stream, ''), coalesce(seq, 0), topic, partition, "offset", gap, reason, coalesce(action, '')
-                     FROM parked ORDER BY since_ms, id LIMIT 1000"#;
-        for row in client.query(sql, &[]).await.map_err(failed)? {
+                     FROM parked ORDER BY since_ms, id LIMIT $1"#;
+        for row in client.query(sql, &[&i64::from(limit)]).await.map_err(failed)? {
             let place = format!("{}/{}@{}", row.get::<_, &str>(3), row.get::<_, i32>(4), row.get::<_, i64>(5));
             let waits = if row.get(6) { "predecessor" } else { "operator" };
             rows.push(vec![
@@ -89,19 +94,57 @@ async fn list(only: Option<String>, format: Format) -> Done {
     Ok(())
 }
 
-async fn show(context: &str, id: i64) -> Done {
+async fn show(context: &str, id: i64, format: Format) -> Done {
     let client = db::connect(context).await?;
     let row = client.query_opt("SELECT record, reason FROM parked WHERE id = $1", &[&id]).await.map_err(failed)?;
-    let row = row.ok_or_else(|| Failure::Refused(format!("{context} has no parked record {id}")))?;
-    let tokio_postgres::types::Json(record) = row.get::<_, tokio_postgres::types::Json<transport::ports::Record>>(0);
-    println!("{:<14} {}", "reason", row.get::<_, &str>(1));
-    println!("{:<14} {}/{}@{}", "place", record.topic, record.partition, record.offset);
-    println!("{:<14} {}", "key", String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()));
-    for (name, value) in &record.headers {
-        println!("{name:<14} {}", String::from_utf8_lossy(value));
-    }
-    println!("{:<14} {} bytes", "value", record.value.as_ref().map_or(0, Vec::len));
+    let row = row.ok_or_else(|| unknown(context, id))?;
+    let Json(record) = row.get::<_, Json<Record>>(0);
+    let body = decoded(&record).await.unwrap_or_else(|why| format!("not decoded: {why}"));
+    let bytes = record.value.as_deref().unwrap_or_default();
+    let mut rows = vec![
+        ("reason".to_owned(), row.get::<_, String>(1)),
+        ("place".to_owned(), place(&record)),
+        ("key".to_owned(), text(record.key.as_deref().unwrap_or_default())),
+    ];
+    rows.extend(record.headers.iter().map(|(name, value)| (name.clone(), text(value))));
+    rows.extend([("bytes".to_owned(), format!("{}: {}", bytes.len(), text(bytes))), ("body".to_owned(), body)]);
+    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
+    output::print(format, &["field", "value"], &rows);
     Ok(())
+}
+
+fn unknown(context: &str, id: i64) -> Failure {
+    Failure::Refused(format!("{context} has no parked record {id}"))
+}
+
+fn place(record: &Record) -> String {
+    format!("{}/{}@{}", record.topic, record.partition, record.offset)
+}
+
+/// Longest piece of a key, header or value that is shown.
+const SHOWN_BYTES: usize = 64;
+
+/// As text where it is text, else as a terminal can bear it.
+fn text(bytes: &[u8]) -> String {
+    let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
+    let more = if bytes.len() > SHOWN_BYTES { "…" } else { "" };
+    match std::str::from_utf8(shown) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("{text}{more}"),
+        _ => format!("{}{more}", shown.escape_ascii()),
+    }
+}
+
+/// The body as JSON; the error says why there is none.
+async fn decoded(record: &Record) -> Result<String, String> {
+    let bytes = record.whole()?.ok_or("it has no value, which means a deletion")?;
+    let wire = Wire::parse(bytes).map_err(|e| e.to_string())?;
+    let url = service_kit::env_required("MALLBOTS_REGISTRY", "the schema registry's base URL");
+    let registry = Registry::new(&url.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    let codec = registry.codec().await.map_err(|e| e.to_string())?;
+    if !codec.knows(wire.schema_id) {
+        registry.teach(&codec, wire.schema_id).await.map_err(|e| e.to_string())?;
+    }
+    codec.decode_json(&wire).map(|json| json.to_string()).map_err(|e| e.to_string())
 }
 
 async fn act(verb: Verb, action: &str) -> Done {
@@ -117,9 +160,9 @@ async fn act(verb: Verb, action: &str) -> Done {
             SELECT id, $2, $3, $4, topic || '/' || partition || '@' || "offset" FROM asked
         ) SELECT topic, partition, "offset" FROM asked"#;
     let asked = client.query_opt(sql, &[&verb.id, &action, &verb.by, &verb.reason]).await.map_err(failed)?;
-    let asked = asked.ok_or_else(|| Failure::Refused(format!("{} has no parked record {}", verb.context, verb.id)))?;
+    let asked = asked.ok_or_else(|| unknown(&verb.context, verb.id))?;
     let (topic, partition, offset): (String, i32, i64) = (asked.get(0), asked.get(1), asked.get(2));
-    let until = std::time::Instant::now() + Duration::from_millis(verb.wait.max(0) as u64);
+    let until = Instant::now() + Duration::from_millis(verb.wait.max(0) as u64);
     loop {
         // The same record under another number was tried, and parked again in the same transaction.
         let sql = r#"SELECT id, reason FROM parked WHERE topic = $1 AND partition = $2 AND "offset" = $3"#;
@@ -132,12 +175,34 @@ async fn act(verb: Verb, action: &str) -> Done {
             Some((id, reason)) if id != verb.id => {
                 return Err(Failure::Check(format!("it was tried and is parked again, as {id}: {reason}")));
             }
-            Some(_) if std::time::Instant::now() > until => {
-                let context = &verb.context;
-                let why = format!("asked for, and not done yet: is `{context}` running? It will do it when it is");
-                return Err(Failure::Unreachable(why));
+            Some(_) if Instant::now() > until => {
+                let why = why_not_yet(&client, &verb).await?;
+                return Err(Failure::Unreachable(format!("asked for, and not done yet: {why}")));
             }
             Some(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
+    }
+}
+
+/// Records of a stream go one after the other.
+async fn why_not_yet(client: &Client, verb: &Verb) -> Result<String, Failure> {
+    let sql = "SELECT p.id FROM parked p JOIN parked mine USING (consumer, stream)
+               WHERE mine.id = $1 AND p.seq < mine.seq ORDER BY p.seq LIMIT 1";
+    let earlier = client.query_opt(sql, &[&verb.id]).await.map_err(failed)?;
+    Ok(match earlier {
+        Some(row) => format!("record {} of the same stream is before it; decide about that one", row.get::<_, i64>(0)),
+        None => format!("is `{}` running? It will do it when it is", verb.context),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_text_or_escaped_and_never_in_full_length() {
+        assert_eq!(text("Tür".as_bytes()), "Tür");
+        assert_eq!(text(b"\x1b[2J\0"), "\\x1b[2J\\x00");
+        assert_eq!(text(&[b'a'; 100]).chars().count(), SHOWN_BYTES + 1);
     }
 }

@@ -4,13 +4,18 @@
 pub mod bench;
 pub mod crash;
 pub mod customers;
+pub mod garbage;
+pub mod kiosk;
 pub mod ledger;
 pub mod mall;
+pub mod memory;
 pub mod plan;
 pub mod platform;
+pub mod sender;
 
 pub use crash::{Fault, Outcome};
 pub use customers::{Crowd, Told};
+pub use kiosk::{Answer, Kiosk};
 pub use mall::Mall;
 pub use plan::{Plan, Scenario};
 pub use platform::{Platform, PlatformOptions};

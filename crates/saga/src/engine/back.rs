@@ -112,7 +112,7 @@ impl<'a> Turn<'a> {
         self.effects.push(Effect::SetTimer { timer, after_ms });
     }
 
-    fn stick_undo(&mut self, step: &RawStep, round: u32, why: &str) {
+    pub(super) fn stick_undo(&mut self, step: &RawStep, round: u32, why: &str) {
         let Some(back) = self.back_mut(step, round) else { return };
         back.state = UndoState::Stuck;
         let attempt = back.sent;

@@ -223,7 +223,13 @@ impl<'a> Turn<'a> {
             (Some(undo), true) => {
                 self.record(HistoryEntry::of_input(input));
                 self.cancel_undo_timer(step, round);
-                self.undo_failed(step, undo, round, &refusal_text(&reply.body));
+                let why = refusal_text(&reply.body);
+                // Sending again would go behind the back of the person who gave the command up.
+                if is_skipped(&reply.body) {
+                    self.stick_undo(step, round, &why);
+                } else {
+                    self.undo_failed(step, undo, round, &why);
+                }
             }
             _ => self.count(Counted::DuplicateReply),
         }
@@ -258,6 +264,10 @@ fn wrong_name(step: &RawStep, reply: &Reply) -> Option<String> {
         (Outcome::Ok, Direction::Do, Kind::Started | Kind::Wait(_) | Kind::Child(_)) => return None,
     };
     (reply.name != promised).then(|| format!("{} answered with {}, expected {promised}", step.name, reply.name))
+}
+
+fn is_skipped(body: &Value) -> bool {
+    Refusal::deserialize(body).is_ok_and(|refusal| refusal.code == Refusal::SKIPPED)
 }
 
 fn refusal_text(body: &Value) -> String {

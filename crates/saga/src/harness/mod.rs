@@ -1,8 +1,9 @@
 //! The harness every saga passes: each step refused, each timed out, a cancel before each, each undo failing, every
-//! late and repeated reply in every later state. After each run the modelled participants must hold nothing that the
+//! kind of late and repeated reply in every later state. After each run the modelled participants must hold nothing that the
 //! saga's end does not promise.
 
 mod driver;
+mod late;
 mod run;
 
 pub use driver::{Driver, SAGA_ID, Sent};
@@ -28,7 +29,7 @@ pub fn check<E: Event>(definition: &Definition, event: &E, script: &Script) -> u
     harness.each_step_refused();
     harness.each_step_refused_once();
     harness.each_step_timed_out();
-    harness.each_late_reply();
+    harness.each_late_answer();
     harness.each_wait_timed_out();
     harness.cancelled_before_each_input();
     harness.each_undo_failing();
@@ -121,34 +122,6 @@ impl<'a> Harness<'a> {
                 }
             }
         }
-    }
-
-    /// After each time-out the answer comes all the same, at every later moment, after the end too.
-    fn each_late_reply(&mut self) {
-        for step in self.acting().filter(|s| s.nature == Nature::Compensable) {
-            for reaction in [Reaction::ActSilently, Reaction::Lose] {
-                for late in 0.. {
-                    if !self.late_reply(step, reaction, late) {
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    /// False when the saga had ended before so many steps had passed.
-    fn late_reply(&mut self, step: &RawStep, reaction: Reaction, steps_late: usize) -> bool {
-        let mut run = self.run();
-        let mut react = react_to(step, Direction::Do, reaction);
-        while run.driver.phase() == Phase::Running && run.step(&mut react) {}
-        let went_on = (0..steps_late).all(|_| run.step(&mut react));
-        let overdue = run.driver.sent.iter().find(|s| is_of(s, step, Direction::Do)).cloned();
-        let overdue = overdue.unwrap_or_else(|| panic!("{} was never sent", step.name));
-        run.take(&overdue, Reaction::Accept);
-        run.finish(&mut react);
-        run.check_end(Phase::Compensated, &format!("{}'s answer {steps_late} steps late ({reaction:?})", step.name));
-        assert!(run.driver.alarms.is_empty(), "{} late raised {:?}", step.name, run.driver.alarms);
-        went_on
     }
 
     /// Each event in turn never comes: the saga is undone, unless it had nothing to wait for.

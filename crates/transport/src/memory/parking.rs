@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    ports::{Changes, Mark, Parked, ParkedAction, Waiting},
+    ports::{Changes, Mark, Parked, ParkedAction, Record, Waiting},
 };
 use message::Stream;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,8 @@ impl Space {
     fn verdict(&self, mark: impl Fn(&Stream) -> Mark) -> Option<ParkedAction> {
         let follows = |(stream, seq): &(Stream, u64)| !self.parked.strict || *seq <= mark(stream).last_seq + 1;
         let arrived = self.parked.gap && self.parked.position.as_ref().is_none_or(follows);
-        self.action.or(arrived.then_some(ParkedAction::Release))
+        let passed = self.parked.position.as_ref().is_some_and(|(stream, seq)| *seq <= mark(stream).last_seq);
+        self.action.or((arrived || passed).then_some(ParkedAction::Release))
     }
 }
 
@@ -68,11 +69,18 @@ impl Parking {
         self.spaces.get_mut(&id).map(|space| space.action = Some(action)).is_some()
     }
 
+    /// The record that holds this position.
+    pub fn at(&self, consumer: &str, position: &(Stream, u64)) -> Option<Record> {
+        let holds = |space: &&Space| space.consumer == consumer && space.parked.position.as_ref() == Some(position);
+        self.spaces.values().find(holds).map(|space| space.parked.record.clone())
+    }
+
     pub fn all(&self) -> Vec<Parked> {
         self.spaces.values().map(|space| space.parked.clone()).collect()
     }
 
-    /// The lowest record of each stream, when an operator decided about it or its predecessor has arrived.
+    /// The lowest record of each stream, when an operator decided about it, its predecessor has arrived, or the stream
+    /// went on without it.
     pub fn released(
         &self,
         consumer: &str,

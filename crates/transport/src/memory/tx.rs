@@ -61,6 +61,8 @@ impl MemoryTx {
             let mark = state.marks.get(&(consumer.to_owned(), stream.clone()));
             loaded.marks.extend(mark.map(|mark| (stream.clone(), *mark)));
         }
+        loaded.parked =
+            wanted.parked.iter().filter_map(|at| Some((at.clone(), state.parking.at(consumer, at)?))).collect();
         for key in &wanted.idempotency {
             loaded.answers.extend(state.answers.get(key).map(|(answer, _)| (key.clone(), answer.clone())));
         }

@@ -220,14 +220,16 @@ impl Store for PgStore {
 
     async fn released(&self, consumer: &str, limit: usize) -> Result<Vec<(Parked, ParkedAction)>, Error> {
         let client = self.client().await?;
-        // The lowest parked record of each stream, when an operator decided about it or its predecessor has arrived.
+        // The lowest parked record of each stream, when an operator decided about it, its predecessor has arrived, or the
+        // stream went on without it.
         let sql = r#"SELECT * FROM (
                 SELECT DISTINCT ON (coalesce(p.stream, p.id::text)) p.id, p.source, p.aggregate_type, p.aggregate_id, p.topic,
                        p.seq, p.strict, p.record, p.reason, p.gap, p.since_ms, p.action,
                        (SELECT i.last_seq FROM inbox i WHERE i.consumer = p.consumer AND i.stream = p.stream) AS last_seq
                 FROM parked p WHERE p.consumer = $1 ORDER BY coalesce(p.stream, p.id::text), p.seq
             ) lowest
-            WHERE action IS NOT NULL OR (gap AND (NOT strict OR seq <= coalesce(last_seq, 0) + 1)) LIMIT $2"#;
+            WHERE action IS NOT NULL OR seq <= last_seq OR (gap AND (NOT strict OR seq <= coalesce(last_seq, 0) + 1))
+            LIMIT $2"#;
         let statement = client.prepare_cached(sql).await.map_err(|e| classify("released", e))?;
         let found =
             client.query(&statement, &[&consumer, &(limit as i64)]).await.map_err(|e| classify("released", e))?;

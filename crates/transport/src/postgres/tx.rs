@@ -4,8 +4,8 @@ use super::{Sql, classify, outbox, rows};
 use crate::{
     error::Error,
     ports::{
-        Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Save, StoredAnswer, Tx,
-        Wanted,
+        Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Record, Save, StoredAnswer,
+        Tx, Wanted,
     },
 };
 use deadpool_postgres::Object;
@@ -98,6 +98,23 @@ impl PgTx {
             Some(((*stream).clone(), Mark { last_seq: r.get::<_, i64>(1) as u64, parked: r.get::<_, i32>(2) as u32 }))
         };
         Ok(found.iter().filter_map(mark).collect())
+    }
+
+    /// Which of the positions parked records hold; asked only of streams that have any.
+    async fn parked(&self, consumer: &str, places: &[(Stream, u64)]) -> Result<Vec<((Stream, u64), Record)>, Error> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let streams: Vec<String> = places.iter().map(|(stream, _)| stream.to_string()).collect();
+        let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq as i64).collect();
+        let sql = "SELECT u.n, p.record FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS u(stream, seq, n)
+                   JOIN parked p ON p.consumer = $1 AND p.stream = u.stream AND p.seq = u.seq";
+        let found = self.query("parked", sql, &[&consumer, &streams, &seqs]).await?;
+        let holder = |r: &tokio_postgres::Row| {
+            let place = places.get(usize::try_from(r.get::<_, i64>(0)).ok()?.checked_sub(1)?)?;
+            Some((place.clone(), r.get::<_, Json<Record>>(1).0))
+        };
+        Ok(found.iter().filter_map(holder).collect())
     }
 
     async fn answers(&self, keys: &[IdempotencyKey]) -> Result<Vec<(IdempotencyKey, StoredAnswer)>, Error> {
@@ -246,7 +263,7 @@ impl PgTx {
         let topics: Vec<&str> = parked.iter().map(|p| p.record.topic.as_str()).collect();
         let partitions: Vec<i32> = parked.iter().map(|p| p.record.partition).collect();
         let offsets: Vec<i64> = parked.iter().map(|p| p.record.offset).collect();
-        let records: Vec<Json<&crate::ports::Record>> = parked.iter().map(|p| Json(&p.record)).collect();
+        let records: Vec<Json<&Record>> = parked.iter().map(|p| Json(&p.record)).collect();
         let reasons: Vec<&str> = parked.iter().map(|p| p.reason.as_str()).collect();
         let gaps: Vec<bool> = parked.iter().map(|p| p.gap).collect();
         let since: Vec<i64> = parked.iter().map(|p| p.since_ms).collect();
@@ -321,9 +338,9 @@ impl Tx for PgTx {
         let now_ms = if self.begun { 0 } else { self.begin().await? };
         let locked = try_join(self.rows(&wanted.rows, true), self.claimed(&wanted.claims));
         let read = try_join(self.rows(&wanted.peeks, false), self.answers(&wanted.idempotency));
-        let ((marks, (rows, claimed)), (peeks, answers)) =
-            try_join(try_join(self.marks(consumer, &wanted.marks), locked), read).await?;
-        Ok(Loaded { now_ms, rows, peeks, claimed, marks, answers })
+        let inbox = try_join(self.marks(consumer, &wanted.marks), self.parked(consumer, &wanted.parked));
+        let (((marks, parked), (rows, claimed)), (peeks, answers)) = try_join(try_join(inbox, locked), read).await?;
+        Ok(Loaded { now_ms, rows, peeks, claimed, marks, parked, answers })
     }
 
     async fn commit(mut self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<i64>> {

@@ -84,3 +84,29 @@ pub async fn an_append_answers_once_for_each_record(world: impl World) {
     assert_eq!(world.log().append(Vec::new()).await.len(), 0);
     assert_eq!(world.log().append(numbered("a", 1..=7)).await.len(), 7);
 }
+
+/// The broker judges a batch, not a record, by the topic's limit: what may be sent alone must arrive in company too.
+pub async fn large_records_that_are_appended_together_arrive(world: impl World) {
+    let large = |n: u64| NewRecord { value: Some(noise(n, 250_000)), ..record("a", "") };
+    let records: Vec<_> = (1..=12).map(large).collect();
+    append(world.log(), records.clone()).await;
+    let mut reader = Reader::new(world.log(), "group");
+    reader.read(records.len()).await;
+    let values = |r: &transport::ports::Record| r.value.clone();
+    assert!(
+        reader.records.iter().map(values).eq(records.iter().map(|r| r.value.clone())),
+        "not the same, or reordered"
+    );
+}
+
+/// Bytes that no compression makes smaller (xorshift).
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let byte = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    std::iter::repeat_with(byte).take(bytes).collect()
+}

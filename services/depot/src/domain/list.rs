@@ -291,10 +291,10 @@ impl ShoppingList {
         }
     }
 
-    /// Staff gave the items to the customer; who did it first stays on record.
+    /// Staff gave the items to the customer; who did it first stays on record. Refused before the release: nobody has paid.
     pub fn hand_over(self, by: String, at_ms: i64) -> Result<Self, Refusal> {
         match self.state {
-            ListState::Checked => {
+            ListState::Checked if self.released => {
                 let handed_over = self.handed_over.clone().or(Some(HandedOver { by, at_ms }));
                 Ok(Self { handed_over, ..self })
             }
@@ -304,7 +304,7 @@ impl ShoppingList {
 
     /// Takes the list back. Refused once the items were given out.
     pub fn cancel(self) -> Result<(Self, Cancelling), Refusal> {
-        if self.released || self.handed_over.is_some() {
+        if self.released {
             return Err(refusals::already_released());
         }
         let empty = self.collected().is_empty();

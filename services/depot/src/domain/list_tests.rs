@@ -85,7 +85,7 @@ const EVENTS: [Event; 12] = [
     }),
     ("check", |l| l.check(&[])),
     ("release", ShoppingList::release),
-    ("hand_over", |l| l.hand_over("staff".into(), 1)),
+    ("hand_over", |l| l.release()?.hand_over("staff".into(), 1)),
     ("cancel", |l| l.cancel().map(|(l, _)| l)),
     ("come_back", |l| l.come_back().map(|(l, _)| l)),
     ("lose_bot", |l| l.lose_bot().map(|(l, _)| l)),
@@ -187,7 +187,8 @@ fn a_second_start_is_refused_as_already_collecting() {
 
 #[test]
 fn what_was_given_out_cannot_be_cancelled() {
-    for list in [checked().release().unwrap(), checked().hand_over("staff".into(), 1).unwrap()] {
+    let released = || checked().release().unwrap();
+    for list in [released(), released().hand_over("staff".into(), 1).unwrap()] {
         assert_eq!(list.cancel().unwrap_err().code, "depot.already_released");
     }
 }
