@@ -151,7 +151,7 @@ impl Drop for Group {
             // Reaped, because init may not do it for us in a container; it takes no longer than the kill.
             let killed = Instant::now();
             while matches!(self.0.try_wait(), Ok(None)) && killed.elapsed() < Duration::from_secs(1) {
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::yield_now();
             }
         }
     }

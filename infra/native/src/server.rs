@@ -64,8 +64,7 @@ impl Server {
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.host {
             Host::Process(launch) => launch.pid(),
-            // A container's process may be on another machine, or in a virtual one.
-            Host::Container(_) => None,
+            Host::Container(container) => container.pid(),
         }
     }
 

@@ -51,6 +51,16 @@ impl Container {
         follower.spawn().map(|_| ())
     }
 
+    /// The id of the container's first process, where that is a process of this machine: an engine may keep it in a virtual one,
+    /// and there the same number means somebody else.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        let mut inspect = std::process::Command::new("docker");
+        let output = inspect.args(["inspect", "--format", "{{.State.Pid}}", &self.id]).output().ok()?;
+        let pid = String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|pid| *pid != 0)?;
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        groups.contains(&self.id).then_some(pid)
+    }
+
     pub(crate) async fn is_running(&self) -> Result<bool, Error> {
         Ok(docker(&["inspect", "--format", "{{.State.Running}}", &self.id]).await? == "true")
     }
