@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use deadpool_postgres::Object;
-use futures::future::{try_join, try_join_all};
+use futures::future::{join, join_all};
 use message::Stream;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -78,7 +78,7 @@ impl PgTx {
         let client = self.client()?;
         let begin = async { client.batch_execute("BEGIN").await.map_err(|e| classify("begin", e)) };
         let head = self.query("begin", sql, &[]);
-        let ((), head) = try_join(begin, head).await?;
+        let ((), head) = both(begin, head).await?;
         let row = head.first().ok_or_else(|| Error::retry("begin", "no answer"))?;
         let (xid, now_ms, table) = (row.get(0), row.get(1), row.get(2));
         (self.xid, self.table, self.begun) = (xid, table, true);
@@ -148,7 +148,7 @@ impl PgTx {
             let found = self.query("load", if locked { &sql.load } else { &sql.peek }, &[ids]).await?;
             found.iter().map(|r| Ok((*kind, rows::read(r)?))).collect::<Result<Vec<_>, Error>>()
         });
-        Ok(try_join_all(loads).await?.into_iter().flatten().collect())
+        Ok(every(loads).await?.into_iter().flatten().collect())
     }
 
     async fn claimed(&self, claims: &[ClaimRows]) -> Result<Vec<(&'static str, crate::ports::Row)>, Error> {
@@ -158,7 +158,7 @@ impl PgTx {
             let found = self.query("claim", &sql.claim, &[&claim.status, &claim.min_rank, &count]).await?;
             found.iter().map(|r| Ok((claim.kind, rows::read(r)?))).collect::<Result<Vec<_>, Error>>()
         });
-        Ok(try_join_all(loads).await?.into_iter().flatten().collect())
+        Ok(every(loads).await?.into_iter().flatten().collect())
     }
 
     async fn write(&self, consumer: &str, changes: &Changes) -> Result<Committed, Error> {
@@ -169,9 +169,9 @@ impl PgTx {
         let outbox = outbox::insert(self.client()?, self.table, &changes.outbox);
         let timers = self.save_timers(changes);
         let park = self.park(consumer, &changes.park);
-        let rest = try_join(self.save_answers(changes), self.save_journal(changes));
+        let rest = both(self.save_answers(changes), self.save_journal(changes));
         let ((), ((), (ids, ((), ((), _))))) =
-            try_join(saves, try_join(marks, try_join(outbox, try_join(timers, try_join(park, rest))))).await?;
+            both(saves, both(marks, both(outbox, both(timers, both(park, rest))))).await?;
         Ok(Committed { outbox: ids.into_iter().map(|id| (id, self.table)).collect() })
     }
 
@@ -187,7 +187,7 @@ impl PgTx {
                 [&c.ids, &c.expected, &c.status, &c.parent, &c.rank, &c.state, &c.streams, &c.armed];
             self.change("save", sql, &values, Some(c.ids.len())).await
         });
-        try_join_all(writes).await.map(|_| ())
+        every(writes).await.map(|_| ())
     }
 
     async fn save_marks(&self, consumer: &str, changes: &Changes) -> Result<(), Error> {
@@ -223,7 +223,7 @@ impl PgTx {
             let (a, p) = (pick(&after, &known), pick(&parked, &known));
             self.change("inbox", sql_update, &[&consumer, &s, &b, &bp, &a, &p], Some(known.len())).await
         };
-        try_join(insert, update).await.map(|_| ())
+        both(insert, update).await.map(|_| ())
     }
 
     async fn save_timers(&self, changes: &Changes) -> Result<(), Error> {
@@ -242,10 +242,10 @@ impl PgTx {
         for (kind, id) in &changes.disarm {
             by_kind.entry(kind).or_default().push(*id);
         }
-        let disarm = try_join_all(by_kind.iter().map(|(kind, ids)| async move {
+        let disarm = every(by_kind.iter().map(|(kind, ids)| async move {
             self.change("timer", "DELETE FROM timer WHERE kind = $1 AND id = ANY($2)", &[kind, ids], None).await
         }));
-        try_join(arm, disarm).await.map(|_| ())
+        both(arm, disarm).await.map(|_| ())
     }
 
     async fn park(&self, consumer: &str, parked: &[Parked]) -> Result<(), Error> {
@@ -336,10 +336,10 @@ impl Tx for PgTx {
 
     async fn load(&mut self, consumer: &str, wanted: &Wanted) -> Result<Loaded, Error> {
         let now_ms = if self.begun { 0 } else { self.begin().await? };
-        let locked = try_join(self.rows(&wanted.rows, true), self.claimed(&wanted.claims));
-        let read = try_join(self.rows(&wanted.peeks, false), self.answers(&wanted.idempotency));
-        let inbox = try_join(self.marks(consumer, &wanted.marks), self.parked(consumer, &wanted.parked));
-        let (((marks, parked), (rows, claimed)), (peeks, answers)) = try_join(try_join(inbox, locked), read).await?;
+        let locked = both(self.rows(&wanted.rows, true), self.claimed(&wanted.claims));
+        let read = both(self.rows(&wanted.peeks, false), self.answers(&wanted.idempotency));
+        let inbox = both(self.marks(consumer, &wanted.marks), self.parked(consumer, &wanted.parked));
+        let (((marks, parked), (rows, claimed)), (peeks, answers)) = both(both(inbox, locked), read).await?;
         Ok(Loaded { now_ms, rows, peeks, claimed, marks, parked, answers })
     }
 
@@ -378,4 +378,39 @@ fn unknown(kind: &str) -> Error {
 
 fn pick<T: Clone>(values: &[T], at: &[usize]) -> Vec<T> {
     at.iter().map(|i| values[*i].clone()).collect()
+}
+
+/// Two statements on their way at once, both to their end: the one that fails takes the other down with it, and which answer
+/// is seen first says nothing about which was the cause.
+async fn both<A, B>(
+    one: impl Future<Output = Result<A, Error>>,
+    other: impl Future<Output = Result<B, Error>>,
+) -> Result<(A, B), Error> {
+    match join(one, other).await {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(one), Err(other)) => Err(cause(one, other)),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+/// [`both`] for any number.
+async fn every<T>(all: impl IntoIterator<Item = impl Future<Output = Result<T, Error>>>) -> Result<Vec<T>, Error> {
+    let (mut done, mut failed) = (Vec::new(), None);
+    for result in join_all(all).await {
+        match result {
+            Ok(value) => done.push(value),
+            Err(error) => {
+                failed = Some(match failed {
+                    None => error,
+                    Some(first) => cause(first, error),
+                })
+            }
+        }
+    }
+    failed.map_or(Ok(done), Err)
+}
+
+/// Of two failures in one transaction the one that decides what to do: what only failed in another's wake is retryable.
+fn cause(first: Error, second: Error) -> Error {
+    if matches!((&first, &second), (Error::Retry { .. }, Error::Poison(_) | Error::Fatal(_))) { second } else { first }
 }
