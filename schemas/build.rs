@@ -45,7 +45,9 @@ fn released(folder: &Path) -> Result<String, Box<dyn Error>> {
             let inside = file.strip_prefix(&version)?.with_extension("");
             let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
             let (version, subject) = (name(&version), format!("mallbots.{}", parts.join(".")));
-            writeln!(list, "Released {{ version: {version:?}, name: {subject:?}, avsc: include_str!({file:?}) }},")?;
+            // The text, not its path: clones of this repository may share one folder for what they build.
+            let avsc = fs::read_to_string(&file)?;
+            writeln!(list, "Released {{ version: {version:?}, name: {subject:?}, avsc: {avsc:?} }},")?;
         }
     }
     Ok(list + "];\n")
