@@ -28,6 +28,7 @@ pub use control::{Control, STATE};
 pub use doctor::report as doctor;
 pub use error::Error;
 pub use options::{Backend, Jaeger, Options, Profile};
+pub use ports::free_ports;
 pub use python::python;
 
 use guard::Guard;

@@ -1,5 +1,6 @@
 //! Free ports on the loopback interface, taken below the range from which the kernel gives ports to outgoing connections.
-//! Inside that range a client that keeps reconnecting to a broker that is down can be given the broker's own port.
+//! Inside that range a client that keeps connecting to a server that is down can be given the server's own port, and then
+//! speaks to itself.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,18 +14,27 @@ const USUAL_FIRST_OUTGOING: u16 = 32_768;
 
 /// `N` different ports that nobody listens on at this moment.
 pub(crate) fn free<const N: usize>() -> Result<[u16; N], Error> {
+    let ports = free_ports(N)?;
+    ports.try_into().map_err(|_| Error::NotOurs(format!("not {N} ports")))
+}
+
+/// `count` different ports that nobody listens on at this moment.
+pub fn free_ports(count: usize) -> Result<Vec<u16>, Error> {
     let range = LOWEST..first_outgoing();
     let start = RandomState::new().hash_one(std::process::id()) as usize % range.len();
     // Held until all are found, so that no port comes twice.
-    let mut held: Vec<TcpListener> = Vec::with_capacity(N);
+    let mut held: Vec<TcpListener> = Vec::with_capacity(count);
     for port in range.clone().cycle().skip(start).take(range.len()) {
         held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
-        if held.len() == N {
+        if held.len() == count {
             break;
         }
     }
     let ports: Vec<u16> = held.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.port()).collect();
-    ports.try_into().map_err(|_| Error::NotOurs(format!("no {N} free ports between {LOWEST} and {}", range.end)))
+    if ports.len() < count {
+        return Err(Error::NotOurs(format!("no {count} free ports between {LOWEST} and {}", range.end)));
+    }
+    Ok(ports)
 }
 
 fn first_outgoing() -> u16 {

@@ -5,7 +5,6 @@ use anyhow::{Context as _, Result, bail};
 use std::{
     collections::BTreeMap,
     fs::File,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -238,7 +237,7 @@ type Environment = (BTreeMap<String, String>, BTreeMap<&'static str, u16>);
 /// Free ports for every role, and the variables that tell everybody of them.
 fn environment(options: &PlatformOptions) -> Result<Environment> {
     let (mut env, mut ports) = (BTreeMap::new(), BTreeMap::new());
-    let free = ports_free(ROLES.len() * 2 + 1)?;
+    let free = servers::free_ports(ROLES.len() * 2 + 1)?;
     let mut free = free.into_iter();
     let mut next = || free.next().context("no free port");
     for role in ROLES {
@@ -268,10 +267,4 @@ fn variable(role: &str) -> String {
         "acquirer-sim" => "ACQUIRER".into(),
         other => other.to_uppercase(),
     }
-}
-
-/// Ports that are free now, all different.
-fn ports_free(count: usize) -> Result<Vec<u16>> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    held.iter().map(|l| Ok(l.local_addr()?.port())).collect()
 }
