@@ -101,9 +101,11 @@ pub fn feed(context: &Orchestrator, unit: &mut Unit, id: Uuid, inputs: Vec<Input
     let definition = definition.ok_or_else(|| Stop::Poison(format!("no definition {saga_type} version {version}")))?;
     unit.follow(instance.trace_context(), Some(instance.progress.key.clone()));
     for input in inputs {
-        let (progress, effects) = saga::decide(&definition, instance.progress.clone(), input);
-        instance.progress = progress;
-        instance = apply(context, unit, id, instance, effects)?;
+        let was_terminal = instance.progress.phase().is_terminal();
+        let Instance { progress, timers, started_ms, updated_ms, trace, child_of } = instance;
+        let (progress, effects) = saga::decide(&definition, progress, input);
+        let next = Instance { progress, timers, started_ms, updated_ms, trace, child_of };
+        instance = apply(context, unit, id, next, was_terminal, effects)?;
     }
     Ok(Fed::Known)
 }
@@ -123,7 +125,7 @@ fn begin(
     let now = unit.now_ms();
     let trace = unit.meta().trace.map(|t| t.to_string());
     let instance = Instance { progress, timers: Vec::new(), started_ms: now, updated_ms: now, trace, child_of };
-    apply(context, unit, id, instance, effects).map(|_| ())
+    apply(context, unit, id, instance, false, effects).map(|_| ())
 }
 
 /// Carries the decisions out: everything lands in the transaction that saves the progress.
@@ -132,15 +134,25 @@ fn apply(
     unit: &mut Unit,
     id: Uuid,
     mut instance: Instance,
+    was_terminal: bool,
     effects: Vec<Effect>,
 ) -> Fold<Instance> {
     let now = unit.now_ms();
     instance.updated_ms = now;
-    let was_terminal = unit.get::<Instance>(id)?.is_some_and(|i| i.progress.phase().is_terminal());
-    unit.put(id, instance.clone());
     let mut noticed = Vec::new();
+    // Timers first, for they change the saga; what is sent afterwards leaves the saga as it is saved.
+    let mut rest = Vec::with_capacity(effects.len());
     for effect in effects {
         match effect {
+            Effect::SetTimer { timer, after_ms } => instance.set_timer(timer, after_ms, now),
+            Effect::CancelTimer(timer) => noticed.extend(answered(&mut instance, timer, now)),
+            other => rest.push(other),
+        }
+    }
+    unit.put(id, instance.clone());
+    for effect in rest {
+        match effect {
+            Effect::SetTimer { .. } | Effect::CancelTimer(_) => {}
             Effect::Send { step, direction, round, attempt, command } => {
                 let saga = saga_ref(&instance, step, direction, round, attempt);
                 unit.send::<Instance>(id, instance.progress.key.clone(), command, Some(saga))?;
@@ -152,8 +164,6 @@ fn apply(
                 let definition = definition.ok_or_else(|| Stop::Poison(format!("no saga type {saga_type}")))?;
                 begin(context, unit, &definition, child, &start, Some(effect))?;
             }
-            Effect::SetTimer { timer, after_ms } => instance.set_timer(timer, after_ms, now),
-            Effect::CancelTimer(timer) => noticed.extend(answered(&mut instance, timer, now)),
             Effect::Emit(lifecycle) => {
                 noticed.extend(turn(&instance, &lifecycle));
                 emit(unit, id, &instance, lifecycle)?;
@@ -169,7 +179,6 @@ fn apply(
             Effect::Rejected { reason } => return Err(message::Refusal::new("orchestrator.wrong_state", reason).into()),
         }
     }
-    unit.put(id, instance.clone());
     let phase = instance.progress.phase();
     if phase.is_terminal() && !was_terminal {
         let (saga_type, took_ms) = (instance.progress.saga_type.clone(), now - instance.started_ms);
