@@ -29,11 +29,11 @@ async fn follow(live: Live, config: FeedConfig) -> Result<(), Error> {
     let codec = Arc::new(codec(&registry).await);
     let log = KafkaLog::new(config.kafka)?;
     let consumer = tail(&log).await?;
-    let follower = Follower::new(live, codec.clone());
+    let follower = Follower::new(live.clone(), codec.clone());
     loop {
-        match consumer.poll().await {
+        match consumer.poll_for(&|_, _| !live.is_idle()).await {
             Ok(Polled::Record(record)) => take(&follower, &codec, &registry, &record).await,
-            Ok(Polled::Revoked(_) | Polled::Assigned(_)) => {}
+            Ok(Polled::Passed(..) | Polled::Revoked(_) | Polled::Assigned(_)) => {}
             Err(error) => {
                 tracing::warn!(role = "kiosk-gateway", %error, "live views are interrupted");
                 tokio::time::sleep(TRY_AGAIN).await;

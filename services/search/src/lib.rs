@@ -8,7 +8,7 @@ pub mod view;
 
 use schemas::grpc::search::search_server::SearchServer;
 use service_kit::{Role, ServiceConfig};
-use std::future::Future;
+use std::{future::Future, time::Duration};
 use tonic::service::Routes;
 use transport::{Aggregate, Context, Kinds, Router};
 
@@ -30,8 +30,12 @@ pub mod migrations {
     refinery::embed_migrations!("migrations");
 }
 
+/// Under load the list lags a little more, so that what changes about an order in that time is one write.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// Serves until `shutdown`.
-pub async fn run(config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+pub async fn run(mut config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    config.shell.linger = LINGER;
     let role = Role::start(Search, config).await?;
     let api = api::Api { shell: role.shell() };
     role.serve(Routes::new(SearchServer::new(api)), shutdown).await

@@ -54,7 +54,7 @@ impl Follower {
 
     fn see(&self, record: &Record) -> Option<Seen> {
         let Some(value) = record.value.as_deref() else { return Some(Seen::Ignored) };
-        let headers = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let headers = record.headers.iter();
         let envelope = Envelope::from_headers(&record.topic, record.key.as_deref(), headers).ok()?;
         if !self.may_matter(&envelope) {
             return Some(Seen::Ignored);

@@ -84,6 +84,11 @@ impl Live {
         self.feeds().by_order.contains_key(&order)
     }
 
+    /// Whether nobody watches anything.
+    pub fn is_idle(&self) -> bool {
+        self.feeds().by_order.is_empty()
+    }
+
     /// Tells whoever watches. An event that the feed has already is a redelivery and is dropped.
     pub fn publish(&self, order: OrderId, event: LiveEvent) {
         let mut feeds = self.feeds();

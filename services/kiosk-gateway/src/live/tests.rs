@@ -1,7 +1,7 @@
 //! The hub's promises, and what the follower makes of records.
 
 use super::{event::tell, *};
-use message::{Envelope, Message, Outgoing, Stream};
+use message::{Envelope, Headers, Message, Outgoing, Stream};
 use schemas::{
     depot::BotLost,
     ids::{BotId, PaymentId},
@@ -173,7 +173,7 @@ impl Feed {
             saga: None,
             outcome: None,
         };
-        let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
+        let headers = envelope.to_headers();
         let value = Some(self.codec.encode(&Outgoing::new(message)).unwrap());
         Record { topic: M::TOPIC.into(), partition: 0, offset: 0, key: None, headers, value }
     }
@@ -210,7 +210,7 @@ fn garbage_is_passed_over_and_what_follows_is_told() {
     for value in [vec![], b"not avro".to_vec(), torn.unwrap()] {
         assert_eq!(feed.follower.on_record(&Record { value: Some(value), ..good.clone() }), Seen::Unreadable);
     }
-    assert_eq!(feed.follower.on_record(&Record { headers: vec![], ..good.clone() }), Seen::Unreadable);
+    assert_eq!(feed.follower.on_record(&Record { headers: Headers::new(), ..good.clone() }), Seen::Unreadable);
     assert_eq!(feed.follower.on_record(&good), Seen::Published);
 }
 
@@ -240,7 +240,7 @@ async fn events_on_other_streams_find_their_order_in_the_body() {
     let Next::Event(told) = view.next().await else { panic!("no event") };
     assert_eq!(told.kind, Happening::RobotLost);
     let mut record = feed.record("saga", Uuid::from_u128(5), late("order-fulfilment"));
-    record.headers.iter_mut().find(|(k, _)| k == "ce_id").unwrap().1 = Uuid::from_u128(2).to_string().into_bytes();
+    record.headers = record.headers.with("ce_id", Uuid::from_u128(2).to_string().as_bytes());
     feed.follower.on_record(&record);
     let Next::Event(told) = view.next().await else { panic!("no event") };
     assert_eq!(told.kind, Happening::CancelTooLate);
