@@ -1,9 +1,9 @@
 //! The contexts' databases: created when asked to, and brought to this version.
 
-use crate::output::{self, Done, Failure};
-use tokio_postgres::NoTls;
+use crate::output::{self, Done, Failure, Format};
+use tokio_postgres::{NoTls, error::SqlState};
 use transport::{
-    Context, Kinds,
+    Context, Error, Kinds,
     postgres::{PgConfig, PgStore},
 };
 
@@ -34,18 +34,33 @@ pub fn contexts() -> Vec<(&'static str, Kinds, refinery::Runner)> {
     ]
 }
 
-pub async fn run(command: Command) -> Done {
+pub async fn run(command: Command, format: Format) -> Done {
     let Command::Migrate { create } = command;
+    let mut migrated = Vec::new();
     for (context, kinds, runner) in contexts() {
         let url = service_kit::config::database_url(context).map_err(output::usage)?;
         if create {
             create_database(&url).await?;
         }
+        // The pool would not say that the database is missing.
+        drop(connect(context).await?);
         let store = PgStore::new(&PgConfig::new(url), kinds).map_err(|e| Failure::Usage(e.to_string()))?;
-        store.migrate(runner).await.map_err(|e| Failure::Unreachable(format!("{context}: {e}")))?;
-        println!("{context}: up to date");
+        store.migrate(runner).await.map_err(|e| unmigrated(context, &e))?;
+        if format == Format::Table {
+            println!("{context}: up to date");
+        }
+        migrated.push((context, "up to date"));
     }
+    output::say(format, "", &migrated);
     Ok(())
+}
+
+/// Trying again helps only where the server was away.
+fn unmigrated(context: &str, error: &Error) -> Failure {
+    match error {
+        Error::Retry { .. } => Failure::Unreachable(format!("{context}: {error} (MALLBOTS_POSTGRES names the server)")),
+        Error::Fatal(_) | Error::Poison(_) => Failure::Refused(format!("{context}: {error}")),
+    }
 }
 
 /// For arguments: the name of a context, else which there are.
@@ -57,7 +72,17 @@ pub fn known_context(text: &str) -> Result<String, String> {
 /// A connection to a context's database.
 pub async fn connect(context: &str) -> Result<tokio_postgres::Client, Failure> {
     let url = service_kit::config::database_url(context).map_err(output::usage)?;
-    open(&url).await.map_err(|e| Failure::Unreachable(format!("database of {context}: {e}")))
+    open(&url).await.map_err(|e| {
+        let missing = e.code() == Some(&SqlState::INVALID_CATALOG_NAME);
+        let help =
+            if missing { ": run `mallctl db migrate --create`" } else { " (MALLBOTS_POSTGRES names the server)" };
+        Failure::Unreachable(format!("database of {context}: {:#}{help}", anyhow::Error::from(e)))
+    })
+}
+
+/// A query that was not answered.
+pub fn failed(error: tokio_postgres::Error) -> Failure {
+    Failure::Unreachable(format!("PostgreSQL: {:#} (MALLBOTS_POSTGRES names the server)", anyhow::Error::from(error)))
 }
 
 async fn open(url: &str) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
@@ -73,7 +98,6 @@ async fn create_database(url: &str) -> Done {
     if !plain {
         return Err(Failure::Usage(format!("database name `{name}` is not valid: use letters, digits and _")));
     }
-    let failed = |e: tokio_postgres::Error| Failure::Unreachable(format!("PostgreSQL: {e}"));
     let client = open(&format!("{server}/postgres")).await.map_err(failed)?;
     let known = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.map_err(failed)?;
     if known.is_none() {

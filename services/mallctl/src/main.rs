@@ -32,7 +32,7 @@ Examples:
 Exit codes: 0 ok, 1 a check failed, 2 wrong usage, 3 a server cannot be reached, 4 refused."
 )]
 struct Cli {
-    /// How results are printed
+    /// How results are printed; JSON values are strings, but in `trace`, which gives Jaeger's own answer
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     output: Format,
     #[command(subcommand)]
@@ -69,7 +69,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Topics(command) => topics::run(command, format).await,
         Command::Schemas(command) => registry::run(command, format).await,
-        Command::Db(command) => db::run(command).await,
+        Command::Db(command) => db::run(command, format).await,
         Command::Sagas(command) => sagas::run(command, format).await,
         Command::Parked(command) => parked::run(command, format).await,
         Command::Trace(command) => trace::run(command, format).await,

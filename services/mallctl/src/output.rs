@@ -85,6 +85,17 @@ pub fn print(format: Format, headers: &[&str], rows: &[Vec<String>]) {
     }
 }
 
+/// What is no table: `text` as it is for people, `fields` as an object for pipes.
+pub fn say(format: Format, text: &str, fields: &[(&str, &str)]) {
+    match format {
+        Format::Table => print!("{text}"),
+        Format::Json => {
+            let object: serde_json::Map<_, _> = fields.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
+            println!("{}", Value::Object(object));
+        }
+    }
+}
+
 /// Milliseconds as seconds.
 pub fn seconds(ms: i64) -> String {
     format!("{:.3}", ms as f64 / 1000.0)

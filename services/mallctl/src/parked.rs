@@ -1,7 +1,7 @@
 //! Parked records: looked at, released in order, or given up with a reason.
 
 use crate::{
-    db,
+    db::{self, failed},
     output::{self, Done, Failure, Format},
 };
 use std::time::{Duration, Instant};
@@ -57,13 +57,9 @@ pub async fn run(command: Command, format: Format) -> Done {
     match command {
         Command::List { context, limit } => list(context, limit, format).await,
         Command::Show { context, id } => show(&context, id, format).await,
-        Command::Release(verb) => act(verb, "release").await,
-        Command::Skip(verb) => act(verb, "skip").await,
+        Command::Release(verb) => act(verb, "release", format).await,
+        Command::Skip(verb) => act(verb, "skip", format).await,
     }
-}
-
-fn failed(error: tokio_postgres::Error) -> Failure {
-    Failure::Unreachable(format!("PostgreSQL: {error}"))
 }
 
 async fn list(only: Option<String>, limit: u32, format: Format) -> Done {
@@ -106,7 +102,7 @@ async fn show(context: &str, id: i64, format: Format) -> Done {
         ("place".to_owned(), place(&record)),
         ("key".to_owned(), text(record.key.as_deref().unwrap_or_default())),
     ];
-    rows.extend(record.headers.iter().map(|(name, value)| (name.clone(), text(value))));
+    rows.extend(record.headers.iter().map(|(name, value)| (name.to_owned(), text(value))));
     rows.extend([("bytes".to_owned(), format!("{}: {}", bytes.len(), text(bytes))), ("body".to_owned(), body)]);
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
     output::print(format, &["field", "value"], &rows);
@@ -147,7 +143,7 @@ async fn decoded(record: &Record) -> Result<String, String> {
     codec.decode_json(&wire).map(|json| json.to_string()).map_err(|e| e.to_string())
 }
 
-async fn act(verb: Verb, action: &str) -> Done {
+async fn act(verb: Verb, action: &str, format: Format) -> Done {
     if verb.reason.trim().is_empty() {
         return Err(Failure::Usage("--reason must say why".into()));
     }
@@ -169,7 +165,9 @@ async fn act(verb: Verb, action: &str) -> Done {
         let left = client.query_opt(sql, &[&topic, &partition, &offset]).await.map_err(failed)?;
         match left.map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1))) {
             None => {
-                println!("done");
+                let (context, id) = (verb.context.as_str(), verb.id.to_string());
+                let fields = [("context", context), ("id", &id), ("asked", action), ("result", "done")];
+                output::say(format, "done\n", &fields);
                 return Ok(());
             }
             Some((id, reason)) if id != verb.id => {

@@ -45,7 +45,7 @@ pub async fn run(command: Command, format: Format) -> Done {
         Command::Register => register(format).await,
         Command::Check { offline: true } => conclude(format, &["subject", "released"], offline(), "refused"),
         Command::Check { offline: false } => check(format).await,
-        Command::Release { version, into } => release::write(&version, &into),
+        Command::Release { version, into } => release::write(&version, &into, format),
     }
 }
 
@@ -153,9 +153,10 @@ impl Registry {
 
 async fn ask(request: reqwest::RequestBuilder, body: &Value) -> Result<Result<Value, String>, Failure> {
     let sent = request.header("Content-Type", CONTENT).body(body.to_string()).send().await;
-    let answer = sent.map_err(|e| Failure::Unreachable(format!("schema registry: {e}")))?;
+    let failed = |e: reqwest::Error| Failure::Unreachable(format!("schema registry: {e} (MALLBOTS_REGISTRY names it)"));
+    let answer = sent.map_err(failed)?;
     let status = answer.status();
-    let text = answer.text().await.map_err(|e| Failure::Unreachable(format!("schema registry: {e}")))?;
+    let text = answer.text().await.map_err(failed)?;
     Ok(if status.is_success() {
         Ok(serde_json::from_str(&text).unwrap_or_default())
     } else {

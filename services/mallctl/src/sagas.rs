@@ -108,7 +108,7 @@ pub async fn run(command: Command, format: Format) -> Done {
             let found = client().await?.get_saga(wire::GetSagaRequest { saga_id }).await?.into_inner();
             show(format, &found);
         }
-        Command::Outline { saga_type } => outline(&saga_type)?,
+        Command::Outline { saga_type } => outline(&saga_type, format)?,
         Command::Retry(verb) => one(format, &client().await?.retry_saga(request(verb)).await?.into_inner()),
         Command::Cancel(verb) => cancelled(format, &client().await?.cancel_saga(request(verb)).await?.into_inner())?,
         Command::Skip(verb) => one(format, &client().await?.skip_step(step_request(verb)).await?.into_inner()),
@@ -143,11 +143,12 @@ fn known_type(text: &str) -> Result<String, String> {
 }
 
 /// Works without a server: the definitions are compiled in.
-fn outline(saga_type: &str) -> Done {
+fn outline(saga_type: &str, format: Format) -> Done {
     let definitions = orchestrator::sagas::definitions(&orchestrator::sagas::Deadlines::default());
     match definitions.iter().find(|d| d.saga_type() == saga_type) {
         Some(definition) => {
-            print!("{}", definition.outline());
+            let text = definition.outline();
+            output::say(format, &text, &[("saga_type", saga_type), ("outline", &text)]);
             Ok(())
         }
         None => {

@@ -5,13 +5,14 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
-    error::RDKafkaErrorCode,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use transport::kafka::KafkaConfig;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -78,15 +79,27 @@ pub async fn run(command: Command, format: Format) -> Done {
     for topic in &mut declared.topics {
         topic.name = format!("{}{}", kafka.topic_prefix, topic.name);
     }
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", &kafka.bootstrap);
-    client.set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);
     let admin: AdminClient<DefaultClientContext> =
-        client.create().map_err(|e| Failure::Usage(format!("Kafka: {e}")))?;
+        client(&kafka).create().map_err(|e| Failure::Usage(format!("MALLBOTS_KAFKA, MALLBOTS_KAFKA_EXTRA: {e}")))?;
     if create {
         apply(&admin, &declared, options.replication).await?;
     }
     verify(&admin, &declared, format).await
+}
+
+/// How a tool reaches the brokers.
+pub fn client(kafka: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &kafka.bootstrap).set("client.id", &kafka.client_id);
+    for (name, value) in &kafka.extra {
+        client.set(name, value);
+    }
+    client.set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);
+    client
+}
+
+pub fn unreachable(error: KafkaError) -> Failure {
+    Failure::Unreachable(format!("Kafka: {error} (MALLBOTS_KAFKA names the brokers)"))
 }
 
 /// What the file declares; without a file, the one this program was built with.
@@ -122,8 +135,7 @@ fn check(declared: &Declared, format: Format) -> Done {
 }
 
 async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, replication: Option<i32>) -> Done {
-    let brokers =
-        admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let brokers = admin.inner().fetch_metadata(None, TIMEOUT).map_err(unreachable)?;
     let replication = replication.unwrap_or(if brokers.brokers().len() < 3 { 1 } else { 3 });
     let settings: Vec<_> = declared.topics.iter().map(Topic::settings).collect();
     let topics: Vec<_> = declared
@@ -139,8 +151,7 @@ async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, r
         })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-    let created =
-        admin.create_topics(&topics, &options).await.map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let created = admin.create_topics(&topics, &options).await.map_err(unreachable)?;
     for result in created {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -153,8 +164,7 @@ async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, r
 /// A topic is of use once each of its partitions has a leader.
 async fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, declared: &Declared) -> Done {
     for _ in 0..200 {
-        let metadata =
-            admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+        let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(unreachable)?;
         let led = |t: &Topic| {
             let found = metadata.topics().iter().find(|m| m.name() == t.name);
             found.is_some_and(|m| !m.partitions().is_empty() && m.partitions().iter().all(|p| p.leader() >= 0))
@@ -168,13 +178,12 @@ async fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, declared: &
 }
 
 async fn verify(admin: &AdminClient<DefaultClientContext>, declared: &Declared, format: Format) -> Done {
-    let metadata =
-        admin.inner().fetch_metadata(None, TIMEOUT).map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+    let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(unreachable)?;
     let resources: Vec<_> = declared.topics.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
     let configs = admin
         .describe_configs(&resources, &AdminOptions::new().request_timeout(Some(TIMEOUT)))
         .await
-        .map_err(|e| Failure::Unreachable(format!("Kafka: {e}")))?;
+        .map_err(unreachable)?;
     let (mut rows, mut differing) = (Vec::new(), 0);
     for (topic, config) in declared.topics.iter().zip(configs) {
         let partitions = metadata.topics().iter().find(|m| m.name() == topic.name).map_or(0, |m| m.partitions().len());

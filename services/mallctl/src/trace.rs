@@ -63,7 +63,7 @@ pub async fn run(command: Command, format: Format) -> Done {
 }
 
 async fn get(http: &reqwest::Client, url: String) -> Result<Value, Failure> {
-    let failed = |e: reqwest::Error| Failure::Unreachable(format!("Jaeger: {e}"));
+    let failed = |e: reqwest::Error| Failure::Unreachable(format!("Jaeger: {e} (MALLBOTS_JAEGER names it)"));
     http.get(url).send().await.map_err(failed)?.json().await.map_err(failed)
 }
 

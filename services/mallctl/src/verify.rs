@@ -14,8 +14,9 @@ use std::{
 #[derive(clap::Args)]
 #[command(after_help = "\
 The ledger of payments is always read in its documented form: Payments.ListLedger of schemas/proto/payments.proto, at
-MALLBOTS_PAYMENTS_URL, whoever implements payments. Where another program takes the place of one of our services, name the
-context as foreign: its topics are checked like all others, its tables are not looked for.
+MALLBOTS_PAYMENTS_URL, whoever implements payments. The acquirer's is read at MALLBOTS_ACQUIRER_URL; when that is not set,
+I1 rests on the ledger of payments alone, and a row says so. Where another program takes the place of one of our services,
+name the context as foreign: its topics are checked like all others, its tables are not looked for.
 
 Examples:
   mallctl verify --wait 60s                       let what runs end first
@@ -23,7 +24,7 @@ Examples:
   mallctl verify --foreign payments               payments is somebody else's program
   mallctl verify -o json | jq '.[] | select(.verdict != \"ok\")'
 
-Exit codes: 0 all hold, 1 one is broken and its offending ids are printed, 3 a server cannot be reached.")]
+Exit codes: 0 all hold, 1 one is broken and its offending ids are printed, 2 wrong usage, 3 a server cannot be reached.")]
 pub struct Command {
     /// First wait until every saga has ended and every outbox is empty, at most this long
     #[arg(long, value_parser = crate::sagas::duration_ms, default_value = "0s")]
@@ -56,7 +57,7 @@ pub async fn run(command: Command, format: Format) -> Done {
     }
     let facts = facts::load(command.client_log.as_deref(), &command.foreign).await?;
     let verdicts = rules::all(&facts);
-    let rows: Vec<_> = verdicts
+    let mut rows: Vec<_> = verdicts
         .iter()
         .map(|v| {
             let verdict = if v.broken.is_empty() { "ok".to_owned() } else { format!("BROKEN {}", v.broken.len()) };
@@ -64,6 +65,11 @@ pub async fn run(command: Command, format: Format) -> Done {
             vec![v.name.to_owned(), v.checked.clone(), verdict, ids.join("; ")]
         })
         .collect();
+    if facts.acquirer.is_none() {
+        let unchecked = ["I1 ledgers", "", "not checked: MALLBOTS_ACQUIRER_URL is not set", ""];
+        // Where its verdict would stand, behind that on the money.
+        rows.insert(1, unchecked.map(str::to_owned).to_vec());
+    }
     output::print(format, &["invariant", "checked", "verdict", "offending"], &rows);
     for context in &command.foreign {
         let left_out = "is foreign: its fences, outbox and inbox are not read, so I6, I7 and I10 rest on its topics";

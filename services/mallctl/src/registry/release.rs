@@ -1,11 +1,11 @@
 //! A release of the schemas: a copy that is never changed again.
 
-use crate::output::{Done, Failure};
+use crate::output::{self, Done, Failure, Format};
 use schemas::released::{Verdict, released, verdicts, version_key};
 use std::{fs, path::Path};
 
 /// Writes every schema of this build to `<into>/<version>/<context>/<Name>.avsc`.
-pub fn write(version: &str, into: &Path) -> Done {
+pub fn write(version: &str, into: &Path, format: Format) -> Done {
     let newer = version_key(version)
         .ok_or_else(|| Failure::Usage(format!("`{version}` is no version: give three numbers, for example 0.2.0")))?;
     if let Some(last) =
@@ -28,11 +28,9 @@ pub fn write(version: &str, into: &Path) -> Done {
     for schema in schemas::all() {
         put(&folder, schema).map_err(|e| Failure::Refused(format!("{}: {e}", folder.display())))?;
     }
-    println!(
-        "{}: {} schemas; commit them, they are compiled in by the next build",
-        folder.display(),
-        schemas::all().len()
-    );
+    let (folder, count) = (folder.display().to_string(), schemas::all().len().to_string());
+    let text = format!("{folder}: {count} schemas; commit them, they are compiled in by the next build\n");
+    output::say(format, &text, &[("folder", &folder), ("schemas", &count)]);
     Ok(())
 }
 

@@ -2,14 +2,14 @@
 
 use super::ledger::{self, Entry};
 use crate::{
-    db,
+    db::{self, failed},
     output::{Failure, usage},
+    topics::{client, unreachable},
 };
 use message::{Direction, Envelope};
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    message::Headers as _,
 };
 use serde_json::Value;
 use std::{
@@ -65,10 +65,6 @@ pub struct Facts {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-fn failed(error: tokio_postgres::Error) -> Failure {
-    Failure::Unreachable(format!("PostgreSQL: {error}"))
-}
 
 /// Whether every saga has ended and nothing waits in an outbox of ours.
 pub async fn quiet(foreign: &[String]) -> Result<bool, Failure> {
@@ -133,9 +129,9 @@ async fn context_facts(facts: &mut Facts, context: &'static str, kinds: transpor
     for table in ["outbox_0", "outbox_1"] {
         let sql = format!("SELECT stream, seq, headers, payload FROM {table} ORDER BY id");
         for row in client.query(&sql, &[]).await.map_err(failed)? {
-            let headers = transport::postgres::outbox::unpack(row.get(2)).unwrap_or_default();
-            let id = headers.iter().find(|(k, _)| k == message::headers::CE_ID);
-            let id = id.and_then(|(_, v)| std::str::from_utf8(v).ok()?.parse().ok()).unwrap_or_default();
+            let headers = message::Headers::from_bytes(row.get(2)).unwrap_or_default();
+            let id = headers.get(message::headers::CE_ID);
+            let id = id.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok()).unwrap_or_default();
             let unsent = facts.unsent.entry(row.get(0)).or_default();
             unsent.push((row.get::<_, i64>(1) as u64, id, row.get(3)));
         }
@@ -153,31 +149,33 @@ async fn context_facts(facts: &mut Facts, context: &'static str, kinds: transpor
 /// Reads every topic from its beginning to where it ends now.
 fn topics(facts: &mut Facts) -> Result<(), Failure> {
     let kafka = service_kit::config::kafka_from_env("verify").map_err(usage)?;
-    let down = |e: rdkafka::error::KafkaError| Failure::Unreachable(format!("Kafka: {e}"));
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &kafka.bootstrap).set("group.id", "mallctl-verify");
-    config.set("enable.auto.commit", "false").set("fetch.queue.backoff.ms", "2").set("enable.partition.eof", "false");
-    config.set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);
-    let consumer: BaseConsumer = config.create().map_err(down)?;
+    let mut config = client(&kafka);
+    config.set("group.id", "mallctl-verify").set("enable.auto.commit", "false");
+    config.set("fetch.queue.backoff.ms", "2").set("enable.partition.eof", "false");
+    // A request that waits for records of one topic holds up the first request for the next.
+    config.set("fetch.wait.max.ms", "10");
+    let consumer: BaseConsumer =
+        config.create().map_err(|e| Failure::Usage(format!("MALLBOTS_KAFKA, MALLBOTS_KAFKA_EXTRA: {e}")))?;
     for topic in schemas::topics::ALL {
         let name = format!("{}{topic}", kafka.topic_prefix);
-        let metadata = consumer.fetch_metadata(Some(&name), TIMEOUT).map_err(down)?;
+        let metadata = consumer.fetch_metadata(Some(&name), TIMEOUT).map_err(unreachable)?;
         let partitions = metadata.topics().first().map_or(0, |t| t.partitions().len() as i32);
         let mut left = HashMap::new();
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
-            let (low, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT).map_err(down)?;
+            let (low, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT).map_err(unreachable)?;
             if high > low {
                 left.insert(partition, high);
-                list.add_partition_offset(&name, partition, Offset::Offset(low)).map_err(down)?;
+                list.add_partition_offset(&name, partition, Offset::Offset(low)).map_err(unreachable)?;
             }
         }
-        consumer.assign(&list).map_err(down)?;
+        consumer.assign(&list).map_err(unreachable)?;
         while !left.is_empty() {
             let Some(polled) = consumer.poll(TIMEOUT) else {
-                return Err(Failure::Unreachable(format!("Kafka: {topic} gave nothing for {} s", TIMEOUT.as_secs())));
+                let silent = format!("Kafka: {topic} gave nothing for {} s", TIMEOUT.as_secs());
+                return Err(Failure::Unreachable(format!("{silent} (MALLBOTS_KAFKA names the brokers)")));
             };
-            let record = polled.map_err(down)?;
+            let record = polled.map_err(unreachable)?;
             see(facts, topic, &record);
             if left.get(&record.partition()).is_some_and(|end| record.offset() + 1 >= *end) {
                 left.remove(&record.partition());
@@ -188,9 +186,8 @@ fn topics(facts: &mut Facts) -> Result<(), Failure> {
 }
 
 fn see(facts: &mut Facts, topic: &str, record: &rdkafka::message::BorrowedMessage<'_>) {
-    let headers: Vec<(&str, &[u8])> =
-        record.headers().map(|h| h.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect()).unwrap_or_default();
-    let Ok(envelope) = Envelope::from_headers(topic, record.key(), headers.into_iter()) else { return };
+    let headers = transport::kafka::headers_of(record);
+    let Ok(envelope) = Envelope::from_headers(topic, record.key(), headers.iter()) else { return };
     if let (Some(saga), Some(outcome)) = (&envelope.saga, envelope.outcome)
         && saga.effect.direction == Direction::Do
     {

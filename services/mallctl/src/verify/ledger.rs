@@ -80,7 +80,7 @@ pub async fn of_payments() -> Result<Vec<Entry>, Failure> {
 
 /// What the acquirer's own ledger says was done.
 pub async fn of_acquirer(acquirer: &str) -> Result<Vec<Entry>, Failure> {
-    let failed = |e: reqwest::Error| Failure::Unreachable(format!("acquirer: {e}"));
+    let failed = |e: reqwest::Error| Failure::Unreachable(format!("acquirer: {e} (MALLBOTS_ACQUIRER_URL names it)"));
     let text = reqwest::get(format!("{acquirer}/v1/ledger")).await.map_err(failed)?.text().await.map_err(failed)?;
     let lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
     Ok(lines.filter(|e| e["status"] == "done").filter_map(|e| done(&e)).collect())
