@@ -1,5 +1,6 @@
 //! Configuration from the environment: a bad value stops the role at its start, with the variable's name.
 
+use crate::health::Ready;
 use anyhow::{Context as _, anyhow};
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 use transport::{ShellConfig, kafka::KafkaConfig, postgres::PgConfig, relay::RelayConfig};
@@ -38,6 +39,8 @@ pub struct ServiceConfig {
     pub http: Option<SocketAddr>,
     pub shell: ShellConfig,
     pub relay: RelayConfig,
+    /// True while the role serves. Not from the environment: who runs several roles keeps a clone of each.
+    pub ready: Ready,
 }
 
 /// gRPC ports when nothing is said, by context.
@@ -75,12 +78,21 @@ impl ServiceConfig {
             http: http.with_context(|| format!("MALLBOTS_{upper}_HTTP"))?,
             shell: ShellConfig {
                 max_batch: env_parse("MALLBOTS_MAX_BATCH", ShellConfig::default().max_batch)?,
+                reply_topics: reply_topics(),
                 outbox_limit: env_parse("MALLBOTS_OUTBOX_LIMIT", ShellConfig::default().outbox_limit)?,
                 ..ShellConfig::default()
             },
             relay: RelayConfig::default(),
+            ready: Ready::default(),
         })
     }
+}
+
+/// Where commands may ask to be answered: the orchestrator's topic, and those of other orchestrators that are named.
+fn reply_topics() -> Vec<String> {
+    let others = env_or("MALLBOTS_REPLY_TOPICS", "");
+    let others = others.split(',').map(str::trim).filter(|topic| !topic.is_empty());
+    others.chain([schemas::topics::ORCHESTRATOR_REPLIES]).map(str::to_owned).collect()
 }
 
 /// The Kafka client's configuration, also for tools.

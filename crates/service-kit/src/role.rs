@@ -21,7 +21,6 @@ pub struct Role<C: Context> {
     log: KafkaLog,
     registry: Registry,
     config: ServiceConfig,
-    ready: health::Ready,
     stop: watch::Sender<bool>,
     workers: JoinSet<()>,
     /// Why the role cannot go on; the sender lives in the consumer.
@@ -40,16 +39,7 @@ impl<C: Context> Role<C> {
         let log = KafkaLog::new(config.kafka.clone())?;
         let shell = Shell::new(context, store, codec, config.shell.clone());
         let (stop, workers) = (watch::channel(false).0, JoinSet::new());
-        Ok(Self {
-            shell,
-            log,
-            registry,
-            config,
-            ready: health::Ready::default(),
-            stop,
-            workers,
-            failure: watch::channel(None).0,
-        })
+        Ok(Self { shell, log, registry, config, stop, workers, failure: watch::channel(None).0 })
     }
 
     pub fn shell(&self) -> Shell<C, PgStore> {
@@ -99,7 +89,7 @@ impl<C: Context> Role<C> {
         if let Some(http) = self.config.http {
             let listener =
                 TcpListener::bind(http).await.with_context(|| format!("{}: cannot listen on {http}", C::NAME))?;
-            let router = health::router(vec![self.ready.clone()]);
+            let router = health::router(vec![self.config.ready.clone()]);
             self.spawn(|stop| async move {
                 let _ = axum::serve(listener, router).with_graceful_shutdown(stop.wait()).await;
             });
@@ -119,15 +109,16 @@ impl<C: Context> Role<C> {
         self.workers.spawn(async move {
             let _ = server.await;
         });
-        self.ready.set(true);
+        self.config.ready.set(true);
         let mut failure = self.failure.subscribe();
         let failed = tokio::select! {
             () = shutdown => None,
             failed = failure.wait_for(Option::is_some) => failed.ok().and_then(|f| f.clone()),
+            panicked = panicked(&mut self.workers) => Some(panicked),
         };
-        self.ready.set(false);
+        self.config.ready.set(false);
         self.finish().await;
-        failed.map_or(Ok(()), |why| Err(anyhow::anyhow!("{}: the consumer stopped: {why}", C::NAME)))
+        failed.map_or(Ok(()), |why| Err(anyhow::anyhow!("{}: a worker stopped: {why}", C::NAME)))
     }
 
     fn start_workers<G: Gate>(&mut self, gate: G) {
@@ -162,6 +153,18 @@ impl<C: Context> Role<C> {
         }
         self.workers.shutdown().await;
     }
+}
+
+/// Resolves when a worker has panicked: a role that goes on without one of its workers looks healthy and is not.
+async fn panicked(workers: &mut JoinSet<()>) -> String {
+    while let Some(ended) = workers.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            return error.to_string();
+        }
+    }
+    std::future::pending().await
 }
 
 /// Resolves when the role stops.

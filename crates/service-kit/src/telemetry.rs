@@ -28,8 +28,8 @@ pub struct Telemetry {
 
 /// Starts logs and metrics, and traces for each of `services` when `MALLBOTS_OTLP` is set.
 ///
-/// `MALLBOTS_LOG` filters logs (default `warn,mallbots=info`), `MALLBOTS_LOG_FORMAT` is `json` (default) or `text`,
-/// `MALLBOTS_TRACE_RATIO` samples at the head (default 1).
+/// `MALLBOTS_LOG` filters logs (by default warnings of all, and more of our own crates, as `LOG` lists),
+/// `MALLBOTS_LOG_FORMAT` is `json` (default) or `text`, `MALLBOTS_TRACE_RATIO` samples at the head (default 1).
 pub fn start(services: &[&'static str]) -> anyhow::Result<Telemetry> {
     logs()?;
     prometheus()?;
@@ -89,9 +89,11 @@ impl IdGenerator for Ids {
     }
 }
 
+/// What is logged when nothing is said.
+const LOG: &str = "warn,mallbots=info,transport=info,orchestrator=info,payments=info,depot=info";
+
 fn logs() -> anyhow::Result<()> {
-    let filter =
-        crate::env_or("MALLBOTS_LOG", "warn,mallbots=info,transport=info,orchestrator=info,payments=info,depot=info");
+    let filter = crate::env_or("MALLBOTS_LOG", LOG);
     let filter = EnvFilter::try_new(&filter).with_context(|| format!("MALLBOTS_LOG={filter}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = if crate::env_or("MALLBOTS_LOG_FORMAT", "json") == "text" {

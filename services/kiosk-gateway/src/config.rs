@@ -4,6 +4,7 @@ use anyhow::Context;
 use service_kit::{
     config::{default_port, kafka_from_env},
     env_required,
+    health::Ready,
 };
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 use tonic::transport::{Endpoint, Uri};
@@ -14,6 +15,8 @@ use transport::kafka::KafkaConfig;
 pub struct Config {
     pub api: ApiConfig,
     pub feed: FeedConfig,
+    /// True while every service says that it serves. Not from the environment: a process of several roles keeps a clone.
+    pub ready: Ready,
 }
 
 /// What the API needs.
@@ -71,6 +74,7 @@ impl Config {
         Ok(Self {
             api: ApiConfig::from_lookup(|name| std::env::var(name).ok())?,
             feed: FeedConfig { kafka: kafka_from_env("kiosk-gateway")?, registry },
+            ready: Ready::default(),
         })
     }
 }

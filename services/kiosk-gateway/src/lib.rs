@@ -83,11 +83,11 @@ pub async fn serve(
 /// Runs the gateway until `shutdown`: the API, the feed of its live view, and health and metrics on the same address. The
 /// feed connects when it can: without Kafka or the registry everything else works.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-    let Config { api, feed } = config;
+    let Config { api, feed, ready } = config;
     let listener =
         TcpListener::bind(api.listen).await.with_context(|| format!("MALLBOTS_KIOSK_LISTEN={}", api.listen))?;
     tracing::info!(role = "kiosk-gateway", address = %listener.local_addr()?, "serving, see /docs");
-    let (backends, live, ready) = (Backends::new(&api.backends), Live::new(api.limits.streams), Ready::default());
+    let (backends, live) = (Backends::new(&api.backends), Live::new(api.limits.streams));
     let app = app(backends.clone(), live.clone(), api.limits).merge(health::router(vec![ready.clone()]));
     // Dropped at the end, which stops them: neither has anything to finish.
     let mut helpers = JoinSet::new();

@@ -13,6 +13,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Every role reads its configuration from the environment (MALLBOTS_…). Servers: MALLBOTS_KAFKA, MALLBOTS_POSTGRES,
 /// MALLBOTS_REGISTRY, and MALLBOTS_OTLP for traces.
+///
+/// A role serves gRPC at MALLBOTS_<ROLE>_LISTEN (127.0.0.1, from port 7101), health and /metrics at MALLBOTS_<ROLE>_HTTP
+/// (50 above the gRPC port); `all` serves health and /metrics of its roles at MALLBOTS_HTTP (127.0.0.1:7150). The kiosk
+/// gateway serves everything at MALLBOTS_KIOSK_LISTEN, the acquirer at MALLBOTS_ACQUIRER_LISTEN.
 #[derive(Parser)]
 #[command(
     version,
@@ -24,7 +28,7 @@ Examples:
   mallbots relay --context orders  only the outbox relay of orders
   mallbots robots --count 4        four shopper bots
 
-Exit codes: 0 stopped by a signal, 1 could not run."
+Exit codes: 0 stopped by a signal, 1 could not run, 2 wrong usage."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -57,7 +61,7 @@ pub enum Role {
     /// The outbox relay of one context, by itself
     Relay {
         /// The context whose outbox it sends
-        #[arg(long)]
+        #[arg(long, value_parser = roles::CONTEXTS)]
         context: String,
     },
     /// REST for kiosks

@@ -2,7 +2,11 @@
 
 use crate::Role;
 use anyhow::Context as _;
-use service_kit::{ServiceConfig, health, telemetry};
+use service_kit::{
+    ServiceConfig,
+    health::{self, Ready},
+    telemetry,
+};
 use std::{future::Future, net::SocketAddr, pin::Pin};
 use tokio::{
     net::TcpListener,
@@ -25,6 +29,9 @@ pub const ALL: [&str; 9] = [
     "kiosk-gateway",
     "acquirer-sim",
 ];
+
+/// The contexts, whose outboxes `relay` sends.
+pub const CONTEXTS: [&str; 7] = ["stores", "orders", "payments", "depot", "notifications", "search", "orchestrator"];
 
 /// Runs `role` until SIGINT or SIGTERM.
 pub async fn run(role: Role) -> anyhow::Result<()> {
@@ -61,13 +68,12 @@ async fn all(without: &[String]) -> anyhow::Result<()> {
     let listener = TcpListener::bind(http).await.with_context(|| format!("MALLBOTS_HTTP: cannot listen on {http}"))?;
     let mut roles = JoinSet::new();
     let served = stop.clone();
-    roles.spawn(async move {
-        let router = health::router(Vec::new());
-        axum::serve(listener, router).with_graceful_shutdown(served.wait()).await.context("health")
-    });
-    for name in names {
+    let parts: Vec<Ready> = names.iter().map(|_| Ready::default()).collect();
+    let health = axum::serve(listener, health::router(parts.clone())).with_graceful_shutdown(served.wait());
+    roles.spawn(async move { health.await.context("health") });
+    for (name, ready) in names.into_iter().zip(parts) {
         let stop = stop.clone();
-        roles.spawn(async move { start(name, Some(None), stop).await.with_context(|| format!("role {name}")) });
+        roles.spawn(async move { start(name, Some(ready), stop).await.with_context(|| format!("role {name}")) });
     }
     let mut ended = Ok(());
     while let Some(role) = roles.join_next().await {
@@ -82,12 +88,14 @@ async fn all(without: &[String]) -> anyhow::Result<()> {
     ended
 }
 
-/// `http` overrides where health and metrics are served.
-fn start(name: &'static str, http: Option<Option<SocketAddr>>, stop: Stop) -> Running {
+/// A role with a `shared` readiness is one of several: it reports there and serves no health and metrics of its own.
+fn start(name: &'static str, shared: Option<Ready>, stop: Stop) -> Running {
+    let (alone, ready) = (shared.is_none(), shared.unwrap_or_default());
+    let reported = ready.clone();
     let service = move || -> anyhow::Result<ServiceConfig> {
-        let mut config = ServiceConfig::from_env(name)?;
-        config.http = http.unwrap_or(config.http);
-        Ok(config)
+        let config = ServiceConfig::from_env(name)?;
+        let http = config.http.filter(|_| alone);
+        Ok(ServiceConfig { http, ready: reported, ..config })
     };
     let shutdown = stop.wait();
     match name {
@@ -98,8 +106,15 @@ fn start(name: &'static str, http: Option<Option<SocketAddr>>, stop: Stop) -> Ru
         "notifications" => Box::pin(async move { notifications::run(service()?, shutdown).await }),
         "search" => Box::pin(async move { search::run(service()?, shutdown).await }),
         "orchestrator" => Box::pin(async move { orchestrator::run(service()?, shutdown).await }),
-        "acquirer-sim" => Box::pin(async move { acquirer_sim::run(acquirer_sim::Config::from_env()?, shutdown).await }),
-        _ => Box::pin(async move { kiosk_gateway::run(kiosk_gateway::Config::from_env()?, shutdown).await }),
+        "acquirer-sim" => Box::pin(async move {
+            // It waits for nobody: it listens at once, or its failure ends the process.
+            ready.set(true);
+            acquirer_sim::run(acquirer_sim::Config::from_env()?, shutdown).await
+        }),
+        _ => Box::pin(async move {
+            let config = kiosk_gateway::Config { ready, ..kiosk_gateway::Config::from_env()? };
+            kiosk_gateway::run(config, shutdown).await
+        }),
     }
 }
 
@@ -120,9 +135,7 @@ async fn relay(context: &str) -> anyhow::Result<()> {
         "notifications" => relay_of!(notifications::Notifications),
         "search" => relay_of!(search::Search),
         "orchestrator" => relay_of!(orchestrator::Orchestrator::new(Vec::new())),
-        other => anyhow::bail!(
-            "there is no context `{other}`: stores, orders, payments, depot, notifications, search, orchestrator"
-        ),
+        other => anyhow::bail!("there is no context `{other}`: there are {}", CONTEXTS.join(", ")),
     }
     tokio::task::spawn_blocking(|| telemetry.shutdown()).await?;
     Ok(())
