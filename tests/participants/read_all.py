@@ -1,5 +1,5 @@
 """Reads every topic of the platform from its beginning, with nothing but the stock Kafka client of Python and its registry
-deserializer, and counts what is there. Ends with 1 when a record cannot be read or its headers are not what README promises.
+deserializer, and counts what is there. Ends with 1 when a record cannot be read or its headers are not what crates/message/src/headers.rs lists.
 """
 
 import argparse

@@ -11,6 +11,7 @@ mod trace;
 
 pub use effect::{Direction, EffectKey, Outcome, Refusal, SagaRef};
 pub use envelope::{Envelope, HeaderError};
+pub use headers::Headers;
 pub use stream::Stream;
 pub use trace::TraceContext;
 

@@ -186,7 +186,7 @@ impl<C: Context> MemoryShell<C> {
             saga: saga.cloned(),
             outcome: None,
         };
-        let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
+        let headers = envelope.to_headers();
         let record = Record { topic, partition: 0, offset, key: Some(key.into_bytes()), headers, value };
         self.shell.deliver(record).await.unwrap_or_else(|e| panic!("{e}"));
         self.settle().await;
@@ -218,7 +218,7 @@ fn source(topic: &str) -> &str {
 }
 
 fn envelope(record: &Record) -> Envelope {
-    let headers = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
+    let headers = record.headers.iter();
     Envelope::from_headers(&record.topic, record.key.as_deref(), headers)
         .unwrap_or_else(|e| panic!("{} {}: {e}", record.topic, record.offset))
 }

@@ -13,6 +13,7 @@ use transport::{
     Aggregate, Answer, Call, CallError, Context, Fold, Router, Shell, ShellConfig, Stop, Unit,
     codec::Codec,
     memory::{CommitFault, MemoryLog, MemoryStore},
+    parking::Parking,
     ports::{Log, NewRecord, ParkedAction, Record, Store},
     relay::{Outcome, Relay, RelayConfig},
 };
@@ -112,18 +113,22 @@ async fn count(toy: &MemoryShell<Toy>) -> (u32, u32) {
     toy.get::<Tally>(ORDER).await.map_or((0, 0), |tally| (tally.approved, tally.cancelled))
 }
 
+fn cancellation_stream() -> Stream {
+    Stream {
+        source: "orders".into(),
+        aggregate_type: "order".into(),
+        aggregate_id: ORDER.to_string(),
+        topic: "mallbots.orders.events".into(),
+    }
+}
+
 /// The cancellation with this number in its stream, as the log would deliver it.
 fn cancellation(toy: &MemoryShell<Toy>, seq: u64, reason: &str) -> Record {
     let topic = "mallbots.orders.events".to_owned();
     let envelope = Envelope {
         id: Uuid::from_u128(u128::from(seq)),
         name: "mallbots.orders.OrderCancelled".into(),
-        stream: Stream {
-            source: "orders".into(),
-            aggregate_type: "order".into(),
-            aggregate_id: ORDER.to_string(),
-            topic: topic.clone(),
-        },
+        stream: cancellation_stream(),
         seq,
         time_ms: 0,
         trace: None,
@@ -134,7 +139,7 @@ fn cancellation(toy: &MemoryShell<Toy>, seq: u64, reason: &str) -> Record {
     };
     let event = OrderCancelled { order_id: order_id(), reason: reason.into() };
     let value = Some(toy.shell.codec().encode(&Outgoing::new(event)).unwrap());
-    let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
+    let headers = envelope.to_headers();
     Record { topic, partition: 0, offset: seq as i64, key: Some(ORDER.to_string().into_bytes()), headers, value }
 }
 
@@ -267,6 +272,72 @@ async fn what_is_parked_and_delivered_again_holds_its_stream_no_longer_than_once
     assert_eq!(count(&toy).await, (0, 3));
 }
 
+/// The parking looks again before what it fed is through, and two processes of a context look at the same records.
+#[tokio::test]
+async fn a_parked_record_that_is_fed_again_counts_once_and_holds_nothing_up() {
+    for max_batch in [1, 100] {
+        let store = MemoryStore::new(Toy::KINDS);
+        let config = ShellConfig { max_batch, ..ShellConfig::default() };
+        let shell = Shell::new(Toy, store.clone(), Arc::new(Codec::offline().unwrap()), config);
+        let toy = toy();
+        let through = async {
+            for (seq, reason) in [(1, "poison once"), (2, "changed my mind")] {
+                shell.deliver(cancellation(&toy, seq, reason)).await.unwrap();
+                shell.run_ready().await;
+            }
+            store.clock().step(1);
+            store.decide(store.parked()[0].id, ParkedAction::Release);
+            let parking = Parking::new(shell.clone());
+            for _ in 0..3 {
+                assert_eq!(parking.run_once().await.unwrap(), 1);
+            }
+            while shell.run_ready().await > 0 || parking.run_once().await.unwrap() > 0 {}
+            shell.deliver(cancellation(&toy, 3, "changed my mind")).await.unwrap();
+            while shell.run_ready().await > 0 {}
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), through).await.expect("the shell is stuck");
+        let tally = shell.get::<Tally>(ORDER).await.unwrap().unwrap();
+        assert_eq!((tally.cancelled, store.parked()), (3, vec![]), "in batches of {max_batch}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_answered_is_parked_and_not_carried_out() {
+    for (allowed, reply_to, parked) in [(vec![], "", 1), (vec!["a"], "b", 1), (vec!["a"], "a", 0), (vec![], "b", 0)] {
+        let store = MemoryStore::new(Toy::KINDS);
+        let reply_topics = allowed.iter().map(ToString::to_string).collect();
+        let config = ShellConfig { reply_topics, ..ShellConfig::default() };
+        let shell = Shell::new(Toy, store.clone(), Arc::new(Codec::offline().unwrap()), config);
+        let saga = SagaRef { reply_to: reply_to.into(), ..do_ref(ORDER, "approve-order") };
+        let command = Outgoing::new(approval());
+        let envelope = Envelope {
+            id: ORDER,
+            name: command.name.to_owned(),
+            stream: Stream { topic: command.topic.to_owned(), ..cancellation_stream() },
+            seq: 1,
+            time_ms: 0,
+            trace: None,
+            correlation_id: None,
+            causation_id: None,
+            saga: Some(saga),
+            outcome: None,
+        };
+        let record = Record {
+            topic: command.topic.to_owned(),
+            partition: 0,
+            offset: 0,
+            key: Some(ORDER.to_string().into_bytes()),
+            headers: envelope.to_headers(),
+            value: Some(shell.codec().encode(&command).unwrap()),
+        };
+        shell.deliver(record).await.unwrap();
+        shell.run_ready().await;
+        assert_eq!(store.parked().len(), parked, "{allowed:?} {reply_to:?}: {:?}", store.parked());
+        let tally = shell.get::<Tally>(ORDER).await.unwrap();
+        assert_eq!(tally.map_or(0, |t| t.approved), 1 - parked as u32, "{allowed:?} {reply_to:?}");
+    }
+}
+
 /// A record of the stream as somebody may forge it: its position is the stream's, its body is not.
 fn forged(toy: &MemoryShell<Toy>, seq: u64) -> Record {
     Record { offset: 1_000 + seq as i64, value: Some(b"garbage".to_vec()), ..cancellation(toy, seq, "") }
@@ -377,10 +448,31 @@ async fn while_the_log_takes_nothing_the_outbox_grows_to_its_limit_and_then_new_
     assert!(matches!(shell.call(Call::new("Place").new_work(), emit).await, Err(CallError::Overloaded { .. })));
 }
 
+#[tokio::test]
+async fn what_could_not_be_deleted_after_it_was_sent_is_deleted_later_and_not_sent_again() {
+    let (store, log) = (MemoryStore::new(Toy::KINDS), MemoryLog::new(1));
+    let codec = Arc::new(Codec::offline().unwrap());
+    let shell = Shell::new(Toy, store.clone(), codec, ShellConfig::default());
+    let mut relay = Relay::new(&shell, log.clone(), RelayConfig::default());
+    let emit = |_: &Toy, unit: &mut Unit| {
+        let before = tally(unit, ORDER)?;
+        unit.put(ORDER, before);
+        unit.emit::<Tally, _>(ORDER, OrderApproved { order_id: order_id() })
+    };
+    let (placed, _) = tokio::join!(shell.call(Call::new("Place"), emit), shell.run_once());
+    assert_eq!(placed, Ok(()));
+    store.fail_next_deletion();
+    assert_eq!(relay.run_once().await, Outcome::Failed);
+    assert_eq!(store.backlog().await.unwrap().rows, 1);
+    relay.run_once().await;
+    assert_eq!(store.backlog().await.unwrap().rows, 0);
+    assert_eq!(log.records("mallbots.orders.events").len(), 1);
+}
+
 /// The numbers of the published approvals, in the order of the log.
 fn sequence(toy: &MemoryShell<Toy>) -> Vec<u64> {
     let number = |record: &Record| {
-        let (_, value) = record.headers.iter().find(|(name, _)| name == "ce_sequence").unwrap();
+        let value = record.headers.get("ce_sequence").unwrap();
         std::str::from_utf8(value).unwrap().parse().unwrap()
     };
     toy.log.records("mallbots.orders.events").iter().map(number).collect()

@@ -10,7 +10,11 @@ use crate::{
     registry::Registry,
     shell::{Input, Shell},
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
@@ -36,19 +40,116 @@ pub async fn run<C: Context, S: Store, L: Log>(
         // Fails only for a partition that is not ours any more: its new owner reads on from what was committed.
         let _ = sink.store_offset(topic, partition, offset);
     }));
-    let mut unknown = HashSet::new();
+    let mut state = State { unknown: HashSet::new(), unplaced: Vec::new(), place_at: Instant::now() };
+    let mut passed = Passed::default();
+    let wants = |topic: &str, name: &str| shell.inner.router.wants(topic, name);
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
             biased;
             () = &mut stop => return Ok(()),
-            polled = consumer.poll() => match polled {
-                Ok(polled) => accept(&shell, consumer.as_ref(), registry.as_ref(), &mut unknown, polled).await?,
+            polled = consumer.poll_for(&wants) => match polled {
+                Ok(Polled::Passed(topic, partition, offset)) => {
+                    passed.note(topic, partition, offset);
+                    if passed.count >= MOST_PASSED {
+                        passed.tell(&shell);
+                    }
+                }
+                Ok(polled) => {
+                    passed.forget(&polled);
+                    accept(&shell, consumer.as_ref(), registry.as_ref(), &mut state, polled).await?;
+                }
                 Err(error) => {
                     tracing::debug!(context = C::NAME, %error, "poll");
                     tokio::time::sleep(RETRY_FIRST).await;
                 }
             },
+            // Nothing more is there at this moment, and the shell has room.
+            Some(room) = shell.reserve(), if passed.count > 0 => {
+                drop(room);
+                passed.tell(&shell);
+            }
+            () = tokio::time::sleep_until(state.place_at.into()), if !state.unplaced.is_empty() => {
+                let unplaced = std::mem::take(&mut state.unplaced);
+                state.place(&shell, consumer.as_ref(), unplaced).await;
+            }
+        }
+    }
+}
+
+/// How many records are passed over before the shell is told, also while more come.
+const MOST_PASSED: usize = 1_000;
+
+/// Places of records that are not for this context. The shell learns of them behind the records before them, so that no
+/// offset is stored before its predecessors are processed; a record that follows in the same partition tells it all the same.
+#[derive(Default)]
+struct Passed {
+    last: HashMap<(String, i32), i64>,
+    count: usize,
+}
+
+impl Passed {
+    fn note(&mut self, topic: String, partition: i32, offset: i64) {
+        self.last.insert((topic, partition), offset);
+        self.count += 1;
+    }
+
+    /// What `polled` makes needless to tell, or wrong.
+    fn forget(&mut self, polled: &Polled) {
+        match polled {
+            Polled::Record(record) => {
+                self.last.remove(&(record.topic.clone(), record.partition));
+            }
+            Polled::Revoked(places) | Polled::Assigned(places) => self.last.retain(|place, _| !places.contains(place)),
+            Polled::Passed(..) => {}
+        }
+        if self.last.is_empty() {
+            self.count = 0;
+        }
+    }
+
+    /// Tells the shell as far as it has room; the rest waits.
+    fn tell<C: Context, S: Store>(&mut self, shell: &Shell<C, S>) {
+        while let Some(place) = self.last.keys().next().cloned() {
+            let Some(room) = shell.try_reserve() else { return };
+            if let Some(offset) = self.last.remove(&place) {
+                room.send(Input::Passed(place.0, place.1, offset + 1));
+            }
+        }
+        self.count = 0;
+    }
+}
+
+/// What the consumer remembers between records.
+struct State {
+    /// Schema ids that the registry says it does not have.
+    unknown: HashSet<u32>,
+    /// Partitions of which it is not known yet how far they are processed, and when to ask again.
+    unplaced: Vec<(String, i32)>,
+    place_at: Instant,
+}
+
+impl State {
+    /// Tells the shell how far these partitions are processed. Until that is known they have no position, and no deadline
+    /// that rests on one fires.
+    async fn place<C: Context, S: Store, K: LogConsumer>(
+        &mut self,
+        shell: &Shell<C, S>,
+        consumer: &K,
+        places: Vec<(String, i32)>,
+    ) {
+        match consumer.committed().await {
+            Ok(committed) => {
+                for (topic, partition) in places {
+                    let at = committed.get(&(topic.clone(), partition)).copied().unwrap_or(0);
+                    shell.set_position(&topic, partition, Some(at));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(context = C::NAME, %error, "committed offsets");
+                self.unplaced.extend(places);
+                self.place_at = Instant::now() + RETRY_LONGEST;
+            }
         }
     }
 }
@@ -57,31 +158,29 @@ async fn accept<C: Context, S: Store, K: LogConsumer>(
     shell: &Shell<C, S>,
     consumer: &K,
     registry: Option<&Registry>,
-    unknown: &mut HashSet<u32>,
+    state: &mut State,
     polled: Polled,
 ) -> Result<(), Error> {
     match polled {
         Polled::Record(record) => {
             let record = record.cut();
-            let early = learn(shell, consumer, registry, unknown, &record).await?;
-            feed(shell, consumer, record).await?;
+            let early = learn(shell, consumer, registry, state, &record).await?;
+            feed(shell, consumer, state, record).await?;
             for record in early {
-                Box::pin(accept(shell, consumer, registry, unknown, Polled::Record(record))).await?;
+                Box::pin(accept(shell, consumer, registry, state, Polled::Record(record))).await?;
             }
             Ok(())
         }
+        Polled::Passed(topic, partition, offset) => shell.enqueue(Input::Passed(topic, partition, offset + 1)).await,
         Polled::Revoked(places) => {
+            state.unplaced.retain(|place| !places.contains(place));
             for (topic, partition) in places {
                 shell.set_position(&topic, partition, None);
             }
             Ok(())
         }
         Polled::Assigned(places) => {
-            let committed = consumer.committed().await.unwrap_or_default();
-            for (topic, partition) in places {
-                let at = committed.get(&(topic.clone(), partition)).copied().unwrap_or(0);
-                shell.set_position(&topic, partition, Some(at));
-            }
+            state.place(shell, consumer, places).await;
             Ok(())
         }
     }
@@ -90,6 +189,7 @@ async fn accept<C: Context, S: Store, K: LogConsumer>(
 async fn feed<C: Context, S: Store, K: LogConsumer>(
     shell: &Shell<C, S>,
     consumer: &K,
+    state: &mut State,
     record: Record,
 ) -> Result<(), Error> {
     let input = Input::Record(Arc::new(record));
@@ -103,10 +203,10 @@ async fn feed<C: Context, S: Store, K: LogConsumer>(
         return Ok(());
     }
     let _ = consumer.pause(true);
-    let (room, early) = while_polling(shell, consumer, reserve).await?;
+    let (room, early) = while_polling(shell, consumer, state, reserve).await?;
     room.ok_or_else(|| Error::Fatal("the shell has stopped".into()))?.send(input);
     for record in early {
-        Box::pin(feed(shell, consumer, record)).await?;
+        Box::pin(feed(shell, consumer, state, record)).await?;
     }
     let _ = consumer.pause(false);
     Ok(())
@@ -117,6 +217,7 @@ async fn feed<C: Context, S: Store, K: LogConsumer>(
 async fn while_polling<C: Context, S: Store, K: LogConsumer, T>(
     shell: &Shell<C, S>,
     consumer: &K,
+    state: &mut State,
     work: impl Future<Output = T>,
 ) -> Result<(T, Vec<Record>), Error> {
     let mut work = std::pin::pin!(work);
@@ -127,7 +228,11 @@ async fn while_polling<C: Context, S: Store, K: LogConsumer, T>(
             done = &mut work => break done,
             polled = consumer.poll() => match polled {
                 Ok(Polled::Record(record)) => early.push(record.cut()),
-                Ok(change) => Box::pin(accept(shell, consumer, None, &mut HashSet::new(), change)).await?,
+                Ok(change) => {
+                    Box::pin(accept(shell, consumer, None, state, change)).await?;
+                    // What was assigned meanwhile is paused as the rest is.
+                    let _ = consumer.pause(true);
+                }
                 Err(_) => tokio::time::sleep(RETRY_FIRST).await,
             },
         }
@@ -141,12 +246,12 @@ async fn learn<C: Context, S: Store, K: LogConsumer>(
     shell: &Shell<C, S>,
     consumer: &K,
     registry: Option<&Registry>,
-    unknown: &mut HashSet<u32>,
+    state: &mut State,
     record: &Record,
 ) -> Result<Vec<Record>, Error> {
     let Some(registry) = registry else { return Ok(Vec::new()) };
     let Some(wire) = record.value.as_deref().and_then(|v| Wire::parse(v).ok()) else { return Ok(Vec::new()) };
-    if shell.codec().knows(wire.schema_id) || unknown.contains(&wire.schema_id) {
+    if shell.codec().knows(wire.schema_id) || state.unknown.contains(&wire.schema_id) {
         return Ok(Vec::new());
     }
     let mut asking = std::pin::pin!(async {
@@ -164,13 +269,13 @@ async fn learn<C: Context, S: Store, K: LogConsumer>(
         Ok(known) => (known, Vec::new()),
         Err(_) => {
             let _ = consumer.pause(true);
-            let waited = while_polling(shell, consumer, asking).await?;
+            let waited = while_polling(shell, consumer, state, asking).await?;
             let _ = consumer.pause(false);
             waited
         }
     };
-    if !known && unknown.len() < 10_000 {
-        unknown.insert(wire.schema_id);
+    if !known && state.unknown.len() < 10_000 {
+        state.unknown.insert(wire.schema_id);
     }
     Ok(early)
 }

@@ -73,6 +73,15 @@ pub(crate) enum Work<C: Context> {
 }
 
 impl<C: Context> Work<C> {
+    /// The parked record that this is, if it is one.
+    pub fn parked(&self) -> Option<&Parked> {
+        match self {
+            Self::Message { parked, .. } | Self::Reply { parked, .. } | Self::Poison { parked, .. } => parked.as_ref(),
+            Self::Skip { parked, .. } => Some(parked),
+            Self::Wake { .. } | Self::Call { .. } => None,
+        }
+    }
+
     /// The stream that the input is gated by, and its position there.
     pub fn position(&self) -> Option<(&Stream, u64)> {
         match self {
@@ -105,6 +114,8 @@ pub(crate) struct Pass<'a, C: Context> {
     pub marks: HashMap<Stream, (Mark, Mark)>,
     /// The records that hold positions of streams in parking, of those that this batch touches.
     parked: HashMap<(Stream, u64), Arc<Record>>,
+    /// The parked records of this batch that are still parked, and were not yet looked at.
+    held: HashSet<i64>,
     pub stored: &'a HashMap<IdempotencyKey, StoredAnswer>,
     pub changes: Changes,
     pub woken: HashSet<Key>,
@@ -118,16 +129,18 @@ impl<'a, C: Context> Pass<'a, C> {
         router: &'a Router<C>,
         marks: &HashMap<Stream, Mark>,
         parked: &HashMap<(Stream, u64), Arc<Record>>,
+        held: &HashSet<i64>,
         stored: &'a HashMap<IdempotencyKey, StoredAnswer>,
     ) -> Self {
         let marks = marks.iter().map(|(s, m)| (s.clone(), (*m, *m))).collect();
-        let parked = parked.clone();
+        let (parked, held) = (parked.clone(), held.clone());
         let changes = Changes::default();
         Self {
             context,
             router,
             marks,
             parked,
+            held,
             stored,
             changes,
             woken: HashSet::new(),
@@ -138,6 +151,10 @@ impl<'a, C: Context> Pass<'a, C> {
 
     /// Folds one input. `None`: rows are missing; the pass goes on only to learn what else is.
     pub fn fold(&mut self, unit: &mut Unit, work: &Work<C>, trace: Option<TraceContext>) -> Option<Done> {
+        // Fed twice, because it was looked for again before its first time was through, or by two processes.
+        if work.parked().is_some_and(|parked| !self.held.remove(&parked.id)) {
+            return Some(Done::Nothing);
+        }
         match work {
             Work::Message { record, envelope, handler, command, parked } => {
                 unit.meta = meta(envelope, trace);
@@ -375,7 +392,8 @@ impl<'a, C: Context> Pass<'a, C> {
     ) {
         self.unpark(again);
         let (mut position, mut gap) = (envelope.map(|(e, _)| (e.stream.clone(), e.seq)), gap);
-        let mut reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+        // PostgreSQL's text holds no NUL.
+        let mut reason: String = reason.chars().filter(|c| *c != '\0').take(MAX_REASON_CHARS).collect();
         match position.as_ref().and_then(|place| self.parked.get(place)) {
             // Parked already, and read again after a rebalance, a crash or a repeated append.
             Some(holder) if is_same(holder, record) => return,
@@ -429,14 +447,15 @@ impl<'a, C: Context> Pass<'a, C> {
         let now_ms = unit.now_ms;
         for (key, slot) in &mut unit.slots {
             let woken = self.woken.contains(key);
-            if slot.value.is_none() && slot.row.is_none() && woken {
+            if slot.value().is_none() && slot.row.is_none() && woken {
                 self.changes.disarm.push(*key);
             }
-            if let Some(value) = slot.value.as_ref().filter(|_| slot.dirty || woken) {
+            let dirty = slot.changed.is_some();
+            if let Some(value) = slot.value().filter(|_| dirty || woken) {
                 let saved = value.save().map_err(|e| format!("{} {} cannot be written: {e}", key.0, key.1))?;
                 let armed = slot.row.as_ref().and_then(|r| r.armed_ms);
                 let (armed, changed) = arm(&mut self.changes, *key, saved.wake_at_ms, armed, woken.then_some(now_ms));
-                if slot.dirty || changed {
+                if dirty || changed {
                     let version = slot.row.as_ref().map_or(0, |r| r.version);
                     let row = Row {
                         id: key.1,
@@ -498,7 +517,7 @@ fn arm(
 
 /// Whether two records are one message: read twice from the same place, or appended twice.
 fn is_same(one: &Record, other: &Record) -> bool {
-    let id = |record: &Record| record.headers.iter().find(|(name, _)| name == message::headers::CE_ID).cloned();
+    let id = |record: &Record| record.headers.get(message::headers::CE_ID).map(<[u8]>::to_vec);
     let same_place = (one.partition, one.offset) == (other.partition, other.offset);
     same_place || (id(one) == id(other) && one.value == other.value)
 }
@@ -511,8 +530,7 @@ fn meta(envelope: &Envelope, trace: Option<TraceContext>) -> Meta {
 fn fold_command<C: Context>(context: &C, unit: &mut Unit, envelope: &Envelope, handler: &Handler<C>) -> Fold<()> {
     let saga = envelope.saga.as_ref().ok_or_else(|| Stop::Poison("a command without saga headers".into()))?;
     let id = saga.effect.saga_id;
-    let before = unit.get::<Conversation>(id)?.unwrap_or_else(|| Conversation::new(saga));
-    let mut talk = before.clone();
+    let mut talk = unit.get::<Conversation>(id)?.unwrap_or_else(|| Conversation::new(saga));
     let met = talk.admit(saga);
     unit.put(id, talk.clone());
     match met {
@@ -551,11 +569,13 @@ fn skip_command(unit: &mut Unit, envelope: &Envelope) -> Fold<()> {
 
 /// A panic in a fold is a poison input, not the end of the process.
 fn guarded<T>(fold: impl FnOnce() -> Fold<T>) -> Fold<T> {
-    catch_unwind(AssertUnwindSafe(fold)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(Stop::Poison(format!("the handler panicked: {text}")))
-    })
+    catch_unwind(AssertUnwindSafe(fold))
+        .unwrap_or_else(|panic| Err(Stop::Poison(format!("the handler panicked: {}", text_of(&*panic)))))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 fn outbox_row(unit: &mut Unit, emit: Emit) -> OutboxRow {
@@ -567,14 +587,18 @@ fn outbox_row(unit: &mut Unit, emit: Emit) -> OutboxRow {
         slot.streams.retain(|m| m.topic != emit.topic);
         slot.streams.push(StreamMark { topic: emit.topic.clone(), last_seq: seq, hash });
     }
-    let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
     OutboxRow {
         id: 0,
         table: 0,
         shard: shard_of(&emit.key),
         stream: envelope.stream.to_string(),
         seq,
-        record: crate::ports::NewRecord { topic: emit.topic, key: emit.key, headers, value: emit.value },
+        record: crate::ports::NewRecord {
+            topic: emit.topic,
+            key: emit.key,
+            headers: envelope.to_headers(),
+            value: emit.value,
+        },
         created_ms: unit.now_ms,
     }
 }
@@ -620,11 +644,27 @@ impl Hasher for Fnv {
 pub(crate) fn decode<C: Context>(
     router: &Router<C>,
     codec: &Codec,
+    reply_topics: &[String],
     record: Arc<Record>,
     parked: Option<Parked>,
 ) -> Option<Work<C>> {
-    let headers = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
-    let envelope = match Envelope::from_headers(&record.topic, record.key.as_deref(), headers) {
+    let (again, held) = (record.clone(), parked.clone());
+    catch_unwind(AssertUnwindSafe(|| decode_record(router, codec, reply_topics, record, parked))).unwrap_or_else(
+        |panic| {
+            let reason = format!("decoding it panicked: {}", text_of(&*panic));
+            Some(Work::Poison { record: again, envelope: None, command: false, reason, parked: held })
+        },
+    )
+}
+
+fn decode_record<C: Context>(
+    router: &Router<C>,
+    codec: &Codec,
+    reply_topics: &[String],
+    record: Arc<Record>,
+    parked: Option<Parked>,
+) -> Option<Work<C>> {
+    let envelope = match Envelope::from_headers(&record.topic, record.key.as_deref(), record.headers.iter()) {
         Ok(envelope) => envelope,
         Err(e) => {
             let reason = e.to_string();
@@ -648,10 +688,21 @@ pub(crate) fn decode<C: Context>(
         (Ok(None), None) => Err(format!("{} has no value", envelope.name)),
     };
     let command = route.command;
+    let decoded = decoded.and_then(|handler| answerable(&envelope, command, reply_topics).map(|()| handler));
     Some(match decoded {
         Ok(handler) => Work::Message { record, envelope, handler, command, parked },
         Err(reason) => Work::Poison { record, envelope: Some(envelope), command, reason, parked },
     })
+}
+
+/// Whether a command can be answered. What cannot is not carried out.
+fn answerable(envelope: &Envelope, command: bool, reply_topics: &[String]) -> Result<(), String> {
+    let Some(saga) = envelope.saga.as_ref().filter(|_| command) else { return Ok(()) };
+    let to = &saga.reply_to;
+    if to.is_empty() || !(reply_topics.is_empty() || reply_topics.contains(to)) {
+        return Err(format!("header `{}`: `{to}` is not a topic of replies here", message::headers::REPLY_TO));
+    }
+    Ok(())
 }
 
 type Tombstone<C> = Arc<dyn Fn(&C, &mut Unit, Uuid) -> Fold<()> + Send + Sync>;

@@ -1,5 +1,6 @@
 //! Bytes as base 16 in JSON: half the size of an array of numbers, and PostgreSQL keeps it as one text.
 
+use message::Headers;
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::fmt::Write;
 
@@ -42,15 +43,13 @@ pub(crate) mod optional {
 pub(crate) mod named {
     use super::*;
 
-    type Named = [(String, Vec<u8>)];
-
-    pub(crate) fn serialize<S: Serializer>(pairs: &Named, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(pairs.iter().map(|(name, bytes)| (name, encode(bytes))))
+    pub(crate) fn serialize<S: Serializer>(headers: &Headers, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(headers.iter().map(|(name, bytes)| (name, encode(bytes))))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Vec<u8>)>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Headers, D::Error> {
         let pairs = Vec::<(String, String)>::deserialize(deserializer)?;
-        pairs.into_iter().map(|(name, text)| Ok((name, decode(&text)?))).collect()
+        pairs.into_iter().map(|(name, text)| Ok((name, decode::<D::Error>(&text)?))).collect()
     }
 }
 
@@ -61,7 +60,7 @@ mod tests {
     #[test]
     fn a_record_survives_json_in_at_most_twice_its_bytes() {
         let value: Vec<u8> = (0..=255).cycle().take(10_000).collect();
-        let headers = vec![("a".to_owned(), vec![]), ("b".to_owned(), vec![0, 255])];
+        let headers = [("a", vec![]), ("b", vec![0, 255])].into_iter().collect();
         let full = Record { topic: "t".into(), partition: 1, offset: 2, key: None, headers, value: Some(value) };
         let json = serde_json::to_string(&full).unwrap();
         assert!(json.len() < 20_200, "{} bytes", json.len());

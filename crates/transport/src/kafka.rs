@@ -2,8 +2,9 @@
 
 use crate::{
     error::Error,
-    ports::{Log, LogConsumer, NewRecord, Polled, Record},
+    ports::{Log, LogConsumer, NewRecord, Polled, Record, Wants},
 };
+use message::headers::CE_TYPE;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
@@ -14,7 +15,7 @@ use rdkafka::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -30,8 +31,6 @@ pub struct KafkaConfig {
     pub client_id: String,
     /// After this long without heartbeats a member's partitions go to others.
     pub session_timeout: Duration,
-    /// How long an append may take before it counts as failed.
-    pub delivery_timeout: Duration,
     /// Anything else librdkafka knows (security.protocol, sasl.*, …); settings that correctness rests on are refused.
     pub extra: Vec<(String, String)>,
 }
@@ -43,7 +42,6 @@ impl KafkaConfig {
             topic_prefix: String::new(),
             client_id: "mallbots".into(),
             session_timeout: Duration::from_secs(6),
-            delivery_timeout: Duration::from_secs(10),
             extra: Vec::new(),
         }
     }
@@ -53,6 +51,10 @@ impl KafkaConfig {
 const PRODUCER: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
     ("acks", "all"),
+    // No message gives up while others of its stream go on: one that is late would come behind its successor, and be dropped
+    // there as a duplicate. Timeouts end messages one by one, so there is none; whatever else fails stops the producer.
+    ("delivery.timeout.ms", "0"),
+    ("enable.gapless.guarantee", "true"),
     ("max.in.flight.requests.per.connection", "5"),
     ("partitioner", "murmur2_random"),
     ("linger.ms", "0"),
@@ -80,7 +82,7 @@ const CONSUMER: &[(&str, &str)] = &[
 #[derive(Clone)]
 pub struct KafkaLog {
     config: Arc<KafkaConfig>,
-    producer: Arc<RwLock<FutureProducer>>,
+    producer: SharedProducer,
     partitions: Arc<Mutex<HashMap<String, i32>>>,
 }
 
@@ -92,7 +94,7 @@ impl KafkaLog {
                 return Err(Error::Fatal(format!("Kafka setting `{name}={value}` is not yours to change: remove it")));
             }
         }
-        let producer = Arc::new(RwLock::new(producer(&config)?));
+        let producer = shared_producer(&config)?;
         Ok(Self { config: Arc::new(config), producer, partitions: Arc::default() })
     }
 
@@ -181,12 +183,32 @@ fn base(config: &KafkaConfig) -> ClientConfig {
     client
 }
 
+type SharedProducer = Arc<RwLock<FutureProducer>>;
+
+/// The producer of this process for the cluster and settings of `config`. One for all its roles: a producer of the rdkafka
+/// crate costs a thread that spins for up to a millisecond ten times a second, since what is left of its poll's timeout is
+/// rounded down to nothing. The broker knows it by the client id of the role that came first.
+fn shared_producer(config: &KafkaConfig) -> Result<SharedProducer, Error> {
+    static PRODUCERS: Mutex<Vec<(ProducerKey, Weak<RwLock<FutureProducer>>)>> = Mutex::new(Vec::new());
+    let mut producers = PRODUCERS.lock().unwrap_or_else(PoisonError::into_inner);
+    producers.retain(|(_, producer)| producer.strong_count() > 0);
+    let key = (config.bootstrap.clone(), config.extra.clone());
+    if let Some(found) = producers.iter().filter(|(k, _)| *k == key).find_map(|(_, producer)| producer.upgrade()) {
+        return Ok(found);
+    }
+    let made = Arc::new(RwLock::new(producer(config)?));
+    producers.push((key, Arc::downgrade(&made)));
+    Ok(made)
+}
+
+/// What must be the same for two logs to share a producer.
+type ProducerKey = (String, Vec<(String, String)>);
+
 fn producer(config: &KafkaConfig) -> Result<FutureProducer, Error> {
     let mut client = base(config);
     for (name, value) in PRODUCER {
         client.set(*name, *value);
     }
-    client.set("delivery.timeout.ms", config.delivery_timeout.as_millis().to_string());
     client.set("queue.buffering.max.messages", "200000");
     client.create().map_err(|e| Error::Fatal(format!("Kafka producer: {e}")))
 }
@@ -260,8 +282,8 @@ type Delivery = rdkafka::producer::DeliveryFuture;
 
 /// Puts a record into librdkafka's queue, waiting while that is full.
 async fn enqueue(producer: &FutureProducer, topic: &str, record: &NewRecord) -> Result<Delivery, Error> {
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    for (key, value) in &record.headers {
+    let mut headers = OwnedHeaders::new_with_capacity(24);
+    for (key, value) in record.headers.iter() {
         headers = headers.insert(Header { key, value: Some(value) });
     }
     let mut message = FutureRecord::to(topic).key(record.key.as_bytes()).headers(headers);
@@ -325,14 +347,29 @@ pub struct KafkaConsumer {
     prefix: String,
 }
 
+impl KafkaConsumer {
+    fn polled(&self, message: &BorrowedMessage<'_>, wants: Wants<'_>) -> Polled {
+        let topic = message.topic();
+        let topic = topic.strip_prefix(&self.prefix).unwrap_or(topic);
+        let wanted = readable(|| match type_of(message) {
+            Some(name) => wants(topic, name),
+            None => true,
+        });
+        match wanted {
+            Some(false) => Polled::Passed(topic.to_owned(), message.partition(), message.offset()),
+            Some(true) | None => Polled::Record(record(message, topic)),
+        }
+    }
+}
+
 impl LogConsumer for KafkaConsumer {
-    async fn poll(&self) -> Result<Polled, Error> {
+    async fn poll_for(&self, wants: Wants<'_>) -> Result<Polled, Error> {
         let mut changes = self.changes.lock().await;
         tokio::select! {
             biased;
             Some(change) = changes.recv() => Ok(change),
             message = self.consumer.recv() => match message {
-                Ok(message) => Ok(Polled::Record(record(&message, &self.prefix))),
+                Ok(message) => Ok(self.polled(&message, wants)),
                 Err(error) => Err(Error::retry("poll", error)),
             },
         }
@@ -366,16 +403,29 @@ impl LogConsumer for KafkaConsumer {
     }
 }
 
-fn record(message: &BorrowedMessage<'_>, prefix: &str) -> Record {
-    let headers = message
-        .headers()
-        .map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect());
+fn type_of<'a>(message: &'a BorrowedMessage<'_>) -> Option<&'a str> {
+    let value = message.headers()?.iter().find(|h| h.key == CE_TYPE)?.value?;
+    std::str::from_utf8(value).ok().filter(|name| !name.is_empty())
+}
+
+/// Runs what reads header names: the rdkafka crate panics at one that is not UTF-8, and anybody may send that.
+fn readable<T>(read: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
+}
+
+/// All headers of a record; none where a name is not UTF-8, so that it is parked for what it lacks.
+pub fn headers_of(message: &BorrowedMessage<'_>) -> message::Headers {
+    let all = || message.headers().map(|all| all.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect());
+    readable(all).flatten().unwrap_or_default()
+}
+
+fn record(message: &BorrowedMessage<'_>, topic: &str) -> Record {
     Record {
-        topic: strip(message.topic(), prefix),
+        topic: topic.to_owned(),
         partition: message.partition(),
         offset: message.offset(),
         key: message.key().map(<[u8]>::to_vec),
-        headers: headers.unwrap_or_default(),
+        headers: headers_of(message),
         value: message.payload().map(<[u8]>::to_vec),
     }
 }

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod metric_names;
 mod murmur2;
 mod oversize;
+mod pace;
 pub mod parking;
 pub mod ports;
 pub mod postgres;

@@ -12,7 +12,7 @@ impl Record {
     /// The record with no more of an oversize value than its beginning.
     pub(crate) fn cut(mut self) -> Self {
         if let Some(value) = self.value.as_mut().filter(|value| value.len() > MAX_VALUE_BYTES) {
-            self.headers.push((CUT_FROM.to_owned(), value.len().to_string().into_bytes()));
+            self.headers.push(CUT_FROM, value.len().to_string().as_bytes());
             value.truncate(KEPT_BYTES);
             value.shrink_to_fit();
         }
@@ -21,10 +21,8 @@ impl Record {
 
     /// The value, if it is all there. The error is the reason to park: a beginning is never decoded, whatever it looks like.
     pub fn whole(&self) -> Result<Option<&[u8]>, String> {
-        match self.headers.iter().find(|(name, _)| name == CUT_FROM) {
-            Some((_, bytes)) => {
-                Err(format!("{} bytes, the limit is {MAX_VALUE_BYTES}", String::from_utf8_lossy(bytes)))
-            }
+        match self.headers.get(CUT_FROM) {
+            Some(bytes) => Err(format!("{} bytes, the limit is {MAX_VALUE_BYTES}", String::from_utf8_lossy(bytes))),
             None => Ok(self.value.as_deref()),
         }
     }
@@ -36,7 +34,7 @@ mod tests {
 
     fn record(bytes: usize) -> Record {
         let value = Some(vec![0; bytes]);
-        Record { topic: "t".into(), partition: 0, offset: 1, key: None, headers: Vec::new(), value }
+        Record { topic: "t".into(), partition: 0, offset: 1, key: None, headers: Default::default(), value }
     }
 
     #[test]

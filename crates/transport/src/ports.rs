@@ -2,7 +2,7 @@
 //! and one in memory, and both pass the same contract suite (`tests/contract_*.rs`).
 
 use crate::error::Error;
-use message::{EffectKey, Stream};
+use message::{EffectKey, Headers, Stream};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, future::Future, time::Duration};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct NewRecord {
     pub topic: String,
     pub key: String,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
     pub value: Option<Vec<u8>>,
 }
 
@@ -29,7 +29,7 @@ pub struct Record {
     #[serde(with = "crate::hex::optional")]
     pub key: Option<Vec<u8>>,
     #[serde(with = "crate::hex::named")]
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
     #[serde(with = "crate::hex::optional")]
     pub value: Option<Vec<u8>>,
 }
@@ -38,10 +38,15 @@ pub struct Record {
 #[derive(Debug)]
 pub enum Polled {
     Record(Record),
+    /// A record that the poller does not want, by its place.
+    Passed(String, i32, i64),
     /// Partitions were taken away: what is in flight for them must not be stored.
     Revoked(Vec<(String, i32)>),
     Assigned(Vec<(String, i32)>),
 }
+
+/// Whether a record is wanted, by its topic and `ce_type`. One without a readable `ce_type` always is: it must be parked.
+pub type Wants<'a> = &'a (dyn Fn(&str, &str) -> bool + Sync);
 
 /// An append-only, partitioned log. Promises: records with one key keep their order within a partition; an acknowledged
 /// record is never lost; a record whose append failed may be in the log all the same.
@@ -66,7 +71,12 @@ pub trait Log: Clone + Send + Sync + 'static {
 /// One member of a consumer group.
 pub trait LogConsumer: Send + Sync + 'static {
     /// The next record or change of assignment; waits for one.
-    fn poll(&self) -> impl Future<Output = Result<Polled>> + Send;
+    fn poll(&self) -> impl Future<Output = Result<Polled>> + Send {
+        self.poll_for(&|_, _| true)
+    }
+
+    /// As [`LogConsumer::poll`]; records that `wants` denies are not copied out of the log, only their place is told.
+    fn poll_for(&self, wants: Wants<'_>) -> impl Future<Output = Result<Polled>> + Send;
 
     /// Records up to and without `offset` are processed; committed in the background and on revocation.
     fn store_offset(&self, topic: &str, partition: i32, offset: i64) -> Result<()>;
@@ -127,6 +137,8 @@ pub struct Wanted {
     pub marks: Vec<Stream>,
     /// Which of these positions a parked record holds.
     pub parked: Vec<(Stream, u64)>,
+    /// Parked records by id, to be locked: which of them are still there.
+    pub held: Vec<i64>,
     pub idempotency: Vec<IdempotencyKey>,
 }
 
@@ -137,6 +149,7 @@ impl Wanted {
             && self.claims.is_empty()
             && self.marks.is_empty()
             && self.parked.is_empty()
+            && self.held.is_empty()
             && self.idempotency.is_empty()
     }
 }
@@ -159,6 +172,7 @@ pub struct Loaded {
     pub claimed: Vec<(&'static str, Row)>,
     pub marks: Vec<(Stream, Mark)>,
     pub parked: Vec<((Stream, u64), Record)>,
+    pub held: Vec<i64>,
     pub answers: Vec<(IdempotencyKey, StoredAnswer)>,
 }
 

@@ -8,7 +8,8 @@ use crate::{
     context::Context,
     error::Error,
     metric_names as m,
-    ports::{Lease, Log, OutboxRow, Store},
+    pace::Pace,
+    ports::{Lease, Log, NewRecord, OutboxRow, Store},
     shell::{Inner, Shell},
     spans,
 };
@@ -75,6 +76,7 @@ pub struct Relay<C: Context, S: Store, L: Log> {
     rotate_at: Instant,
     watch_at: Instant,
     scan_pause: Duration,
+    pace: Pace,
     last_sent: HashMap<String, u64>,
     /// Acknowledged, and not yet deleted: the scan must not send them again.
     undeleted: HashSet<i64>,
@@ -98,6 +100,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             rotate_at,
             watch_at: now,
             scan_pause,
+            pace: Pace::new(LONGEST_LINGER),
             last_sent: HashMap::new(),
             undeleted: HashSet::new(),
         }
@@ -143,6 +146,14 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             None => tokio::time::sleep_until(due.into()).await,
         }
         self.drain(&mut rows);
+        if rows.is_empty() {
+            return rows;
+        }
+        if let Some(wait) = self.pace.linger(Instant::now(), rows.len(), self.config.max_batch) {
+            tokio::time::sleep(wait).await;
+            self.drain(&mut rows);
+        }
+        self.pace.note(Instant::now(), rows.len());
         rows
     }
 
@@ -238,7 +249,11 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         }
         let rows = self.inner.store.unsent(&shards, self.config.max_batch).await?;
         let full = rows.len() >= self.config.max_batch;
-        let rows: Vec<_> = rows.into_iter().filter(|r| !self.undeleted.contains(&r.id)).collect();
+        let (stale, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| self.undeleted.contains(&r.id));
+        if !stale.is_empty() {
+            let ids: Vec<_> = stale.iter().map(|r| (r.id, r.table)).collect();
+            self.delete(&ids).await?;
+        }
         let sent = self.send(rows).await?;
         self.scan_pause =
             if sent > 0 { self.config.scan_busy } else { (self.scan_pause * 2).min(self.config.scan_idle) };
@@ -258,44 +273,77 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         }
         let epochs: HashMap<i16, i64> = self.leases.iter().map(|l| (l.shard, l.epoch)).collect();
         let mut open = Vec::new();
-        let records = rows
-            .iter()
-            .map(|row| prepare(C::NAME, row, epochs.get(&row.shard).copied().unwrap_or_default(), &mut open));
-        let results = self.log.append(records.collect()).await;
+        let (mut places, mut records) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        for row in rows {
+            let epoch = epochs.get(&row.shard).copied().unwrap_or_default();
+            records.push(prepare(C::NAME, row.record, row.created_ms, epoch, &mut open));
+            places.push(Place {
+                id: row.id,
+                table: row.table,
+                stream: row.stream,
+                seq: row.seq,
+                created_ms: row.created_ms,
+            });
+        }
+        let results = self.append(records).await;
         for span in open {
             span.end(spans::Ended::Ok);
         }
-        let mut acknowledged = Vec::with_capacity(rows.len());
+        let mut acknowledged = Vec::with_capacity(places.len());
         let mut failed = None;
-        for (row, result) in rows.iter().zip(results) {
+        for (row, result) in places.into_iter().zip(results) {
             match result {
                 Ok(()) => acknowledged.push(row),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        self.note(&acknowledged);
         let ids: Vec<_> = acknowledged.iter().map(|r| (r.id, r.table)).collect();
+        self.note(acknowledged);
         self.undeleted.extend(ids.iter().map(|(id, _)| *id));
-        self.inner.store.sent(&self.leases, &ids).await?;
-        for (id, _) in &ids {
-            self.undeleted.remove(id);
-        }
+        self.delete(&ids).await?;
         failed.map_or(Ok(ids.len()), Err)
     }
 
-    fn note(&mut self, rows: &[&OutboxRow]) {
+    /// Appends, however long the log takes. Meanwhile the leases are kept and the limit is watched.
+    async fn append(&mut self, records: Vec<NewRecord>) -> Vec<Result<(), Error>> {
+        let log = self.log.clone();
+        let mut append = std::pin::pin!(log.append(records));
+        loop {
+            tokio::select! {
+                biased;
+                results = &mut append => return results,
+                () = tokio::time::sleep(self.config.lease / 3) => {}
+            }
+            let kept = async {
+                self.renew().await?;
+                self.watch().await
+            };
+            if let Err(error) = kept.await {
+                tracing::debug!(context = C::NAME, %error, "relay, while the log takes its time");
+            }
+        }
+    }
+
+    /// Deletes what was acknowledged; what fails here is tried again when the scan finds it.
+    async fn delete(&mut self, ids: &[(i64, i16)]) -> Result<(), Error> {
+        self.inner.store.sent(&self.leases, ids).await?;
+        for (id, _) in ids {
+            self.undeleted.remove(id);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, rows: Vec<Place>) {
         if self.last_sent.len() > REMEMBERED_STREAMS {
             self.start_over();
         }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        for row in rows {
-            self.last_sent.insert(row.stream.clone(), row.seq);
-        }
         if let Some(oldest) = rows.iter().map(|r| r.created_ms).min() {
             let dwell = (now.as_millis() as i64 - oldest).max(0) as f64 / 1000.0;
             metrics::histogram!(m::RELAY_DWELL_SECONDS, "context" => C::NAME).record(dwell);
         }
         metrics::counter!(m::RELAY_SENT, "context" => C::NAME).increment(rows.len() as u64);
+        self.last_sent.extend(rows.into_iter().map(|row| (row.stream, row.seq)));
     }
 
     /// How much waits; new work is refused while it is over the limit.
@@ -325,22 +373,35 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
     }
 }
 
+/// Longest wait for more rows, under load.
+const LONGEST_LINGER: Duration = Duration::from_millis(10);
 /// Less than this left on the lease is treated as none.
 const LEASE_MARGIN: Duration = Duration::from_millis(500);
 /// Between looks at how much waits.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
+/// What is remembered of a row while its record is on its way.
+struct Place {
+    id: i64,
+    table: i16,
+    stream: String,
+    seq: u64,
+    created_ms: i64,
+}
+
 /// The record as it is appended: with the relay's epoch, and the producer span in place of the span that wrote the row.
-fn prepare(context: &'static str, row: &OutboxRow, epoch: i64, open: &mut Vec<spans::Span>) -> crate::ports::NewRecord {
-    let mut record = row.record.clone();
-    record.headers.push((headers::RELAY_EPOCH.to_owned(), epoch.to_string().into_bytes()));
-    let trace = record.headers.iter_mut().find(|(name, _)| name == headers::TRACEPARENT);
-    let Some((_, value)) = trace else { return record };
-    let parent = std::str::from_utf8(value).ok().and_then(|v| v.parse::<message::TraceContext>().ok());
-    if let Some(parent) = parent.filter(|p| p.sampled)
-        && let Some(span) = spans::published(context, &row.record, row.created_ms, parent)
-    {
-        *value = span.context().to_string().into_bytes();
+fn prepare(
+    context: &'static str,
+    mut record: NewRecord,
+    created_ms: i64,
+    epoch: i64,
+    open: &mut Vec<spans::Span>,
+) -> NewRecord {
+    record.headers.push(headers::RELAY_EPOCH, epoch.to_string().as_bytes());
+    let parent = record.headers.get(headers::TRACEPARENT).and_then(|value| std::str::from_utf8(value).ok());
+    let parent = parent.and_then(|value| value.parse::<message::TraceContext>().ok()).filter(|p| p.sampled);
+    if let Some(span) = parent.and_then(|parent| spans::published(context, &record, created_ms, parent)) {
+        record.headers = record.headers.with(headers::TRACEPARENT, span.context().to_string().as_bytes());
         open.push(span);
     }
     record

@@ -123,6 +123,14 @@ impl<C: Context> Router<C> {
         self
     }
 
+    /// Whether a record of this name on this topic is for this context. Everything on a topic of replies or commands is: an
+    /// unknown command must not vanish.
+    pub(crate) fn wants(&self, topic: &str, name: &str) -> bool {
+        self.routes.get(name).is_some_and(|route| route.topic == topic)
+            || self.replies.as_ref().is_some_and(|route| route.topic == topic)
+            || self.routes.values().any(|route| route.command && route.topic == topic)
+    }
+
     /// The topics this context reads, each once.
     pub fn topics(&self) -> Vec<&'static str> {
         let mut topics: Vec<_> = self.routes.values().map(|r| r.topic).collect();

@@ -1,8 +1,8 @@
 //! The shell: one batcher per context. Records, calls, timers and released records all enter one queue and are answered
 //! after the commit that holds their effects.
 //!
-//! A batch never waits for more: it closes when the queue is empty, and grows because work arrives while the last commit
-//! is in flight.
+//! A batch closes when the queue is empty, and grows because work arrives while the last commit is in flight. Only where
+//! much comes does it wait a little for more ([`Pace`]).
 
 use crate::{
     codec::Codec,
@@ -10,6 +10,7 @@ use crate::{
     error::{CallError, Error},
     fold::{self, AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
+    pace::Pace,
     ports::{
         CommitError, IdempotencyKey, Loaded, Mark, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx,
         Wanted,
@@ -44,6 +45,10 @@ pub struct ShellConfig {
     pub call_timeout: Duration,
     /// Rows in the outbox beyond which new work is refused.
     pub outbox_limit: u64,
+    /// Where commands may ask to be answered; empty: anywhere. An answer to a topic that does not exist would stop the relay.
+    pub reply_topics: Vec<String>,
+    /// Longest wait of a batch for more inputs, under load; batches never wait while little comes.
+    pub linger: Duration,
     /// Seeds ids in tests; drawn at random otherwise.
     pub id_seed: Option<u64>,
 }
@@ -51,10 +56,12 @@ pub struct ShellConfig {
 impl Default for ShellConfig {
     fn default() -> Self {
         Self {
-            max_batch: 500,
+            max_batch: 1_000,
             queue: 2_000,
             call_timeout: Duration::from_secs(10),
             outbox_limit: 200_000,
+            reply_topics: Vec::new(),
+            linger: Duration::from_millis(25),
             id_seed: None,
         }
     }
@@ -128,6 +135,8 @@ type Decoded = fn(&str) -> Result<AnyAnswer, String>;
 
 pub(crate) enum Input<C: Context> {
     Record(Arc<Record>),
+    /// Records up to and without this offset of a partition are not for this context.
+    Passed(String, i32, i64),
     Parked(Parked, ParkedAction),
     Wake(&'static str, Uuid),
     Call(CallInput<C>),
@@ -149,7 +158,7 @@ pub(crate) struct Inner<C: Context, S: Store> {
     pub codec: Arc<Codec>,
     pub config: ShellConfig,
     queue: mpsc::Sender<Input<C>>,
-    intake: tokio::sync::Mutex<mpsc::Receiver<Input<C>>>,
+    intake: tokio::sync::Mutex<(mpsc::Receiver<Input<C>>, Pace)>,
     hand_over: mpsc::Sender<Vec<OutboxRow>>,
     handed: Mutex<Option<mpsc::Receiver<Vec<OutboxRow>>>>,
     outside: mpsc::Sender<Box<dyn Any + Send>>,
@@ -179,6 +188,7 @@ impl<C: Context, S: Store> Shell<C, S> {
         let (hand_over, handed) = mpsc::channel(64);
         let (outside, outside_requests) = mpsc::channel(4_096);
         let seed = config.id_seed.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1 ^ u64::from(std::process::id()));
+        let pace = Pace::new(config.linger);
         let inner = Inner {
             context,
             router: C::routes(),
@@ -186,7 +196,7 @@ impl<C: Context, S: Store> Shell<C, S> {
             codec,
             config,
             queue,
-            intake: tokio::sync::Mutex::new(intake),
+            intake: tokio::sync::Mutex::new((intake, pace)),
             hand_over,
             handed: Mutex::new(Some(handed)),
             outside,
@@ -321,8 +331,17 @@ impl<C: Context, S: Store> Shell<C, S> {
     /// Waits for input, processes one batch of it and answers how many inputs it had; 0 when the queue is closed.
     pub async fn run_once(&self) -> usize {
         let mut intake = self.inner.intake.lock().await;
-        let mut inputs = Vec::new();
-        let count = intake.recv_many(&mut inputs, self.inner.config.max_batch).await;
+        let (intake, pace) = &mut *intake;
+        let (mut inputs, most) = (Vec::new(), self.inner.config.max_batch);
+        let mut count = intake.recv_many(&mut inputs, most).await;
+        if let Some(wait) = pace.linger(Instant::now(), count, most) {
+            tokio::time::sleep(wait).await;
+            if !intake.is_empty() {
+                count += intake.recv_many(&mut inputs, most - count).await;
+            }
+        }
+        let foreign = inputs.iter().filter(|input| matches!(input, Input::Passed(..))).count();
+        pace.note(Instant::now(), count - foreign);
         let items: Vec<_> = inputs.into_iter().map(|input| self.prepare(input)).collect();
         metrics::histogram!(m::BATCH_INPUTS, "context" => C::NAME).record(count as f64);
         Box::pin(self.process(items)).await;
@@ -339,20 +358,25 @@ impl<C: Context, S: Store> Shell<C, S> {
         match input {
             Input::Record(record) => {
                 let place = Some((record.topic.clone(), record.partition, record.offset + 1));
-                let work = fold::decode(router, codec, record, None);
+                let work = fold::decode(router, codec, &self.inner.config.reply_topics, record, None);
                 Item { span: work.as_ref().and_then(record_span::<C>), work, place, reply: None }
             }
             Input::Parked(parked, action) => {
                 let record = Arc::new(parked.record.clone());
                 let work = match action {
-                    ParkedAction::Release => fold::decode(router, codec, record, Some(parked)),
+                    ParkedAction::Release => {
+                        fold::decode(router, codec, &self.inner.config.reply_topics, record, Some(parked))
+                    }
                     ParkedAction::Skip => {
-                        let headers = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
-                        let envelope = Envelope::from_headers(&record.topic, record.key.as_deref(), headers).ok();
+                        let (key, headers) = (record.key.as_deref(), record.headers.iter());
+                        let envelope = Envelope::from_headers(&record.topic, key, headers).ok();
                         Some(Work::Skip { parked, envelope })
                     }
                 };
                 Item { span: work.as_ref().and_then(record_span::<C>), work, place: None, reply: None }
+            }
+            Input::Passed(topic, partition, offset) => {
+                Item { work: None, place: Some((topic, partition, offset)), reply: None, span: None }
             }
             Input::Wake(kind, id) => Item { work: Some(Work::Wake { kind, id }), place: None, reply: None, span: None },
             Input::Call(input) => prepare_call(input),
@@ -411,6 +435,11 @@ impl<C: Context, S: Store> Shell<C, S> {
                 let work = Work::Poison { record, envelope: None, command: false, reason, parked };
                 Box::pin(self.process(vec![Item { work: Some(work), ..item }])).await;
             }
+            // What its headers claim cannot be stored either: it is parked alone.
+            Some(Work::Poison { record, envelope: Some(_), command, parked, .. }) => {
+                let work = Work::Poison { record, envelope: None, command, reason, parked };
+                Box::pin(self.process(vec![Item { work: Some(work), ..item }])).await;
+            }
             work => self.finish(vec![Item { work, ..item }], vec![Done::Failed(reason)]),
         }
     }
@@ -432,11 +461,12 @@ impl<C: Context, S: Store> Shell<C, S> {
         }
         let marks = std::mem::take(&mut loaded.marks).into_iter().collect();
         let parked = self.parked(&mut tx, items, &marks).await?;
+        let held = std::mem::take(&mut loaded.held).into_iter().collect();
         let stored = std::mem::take(&mut loaded.answers).into_iter().collect();
         take_in(&mut unit, &wanted, loaded);
         for _ in 0..MAX_PASSES {
             unit.restart();
-            let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &parked, &stored);
+            let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &parked, &held, &stored);
             let done: Vec<_> = items.iter().map(|item| item.fold(&mut pass, &mut unit)).collect();
             let wanted = unit.take_needs(&all_kinds::<C>());
             if wanted.is_empty() {
@@ -606,6 +636,7 @@ fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
     let (mut fences, mut woken) = (Vec::new(), Vec::new());
     for work in items.iter().filter_map(|i| i.work.as_ref()) {
         wanted.marks.extend(work.position().map(|(stream, _)| stream.clone()));
+        wanted.held.extend(work.parked().map(|parked| parked.id));
         match work {
             // Asked for beforehand, so that the first pass gets as far as the handler's own wishes.
             Work::Message { command: true, envelope, .. } => {
@@ -626,6 +657,8 @@ fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
     wanted.rows.extend((!fences.is_empty()).then_some((crate::fence::FENCE, fences)));
     wanted.marks.sort();
     wanted.marks.dedup();
+    wanted.held.sort_unstable();
+    wanted.held.dedup();
     wanted.idempotency.sort();
     wanted.idempotency.dedup();
     wanted

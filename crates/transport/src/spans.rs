@@ -178,7 +178,7 @@ pub fn consumed(context: &'static str, record: &Record, envelope: &Envelope) -> 
 /// the outbox is visible; answers the span and the header value that replaces `traceparent`.
 pub fn published(context: &'static str, record: &NewRecord, created_ms: i64, parent: TraceContext) -> Option<Span> {
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(created_ms.max(0) as u64);
-    let header = |name: &str| record.headers.iter().find(|(k, _)| k == name).map(|(_, v)| String::from_utf8_lossy(v));
+    let header = |name: &str| record.headers.get(name).map(String::from_utf8_lossy);
     let name = header(message::headers::CE_TYPE).map(|n| short_name(&n).to_owned()).unwrap_or_default();
     let attributes = [("messaging.system", "kafka"), ("messaging.operation.type", "publish")];
     let mut span =

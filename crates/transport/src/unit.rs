@@ -72,15 +72,29 @@ impl<A: Aggregate> State for Held<A> {
 pub(crate) struct Slot {
     /// As loaded; `None`: it does not exist yet.
     pub row: Option<Row>,
-    pub value: Option<Box<dyn State>>,
-    pub dirty: bool,
+    /// What the row holds, once somebody has asked.
+    loaded: Option<Box<dyn State>>,
+    /// What a fold has put in its place.
+    pub changed: Option<Box<dyn State>>,
     pub streams: Vec<StreamMark>,
 }
 
 impl Slot {
     pub fn new(row: Option<Row>) -> Self {
         let streams = row.as_ref().map(|r| r.streams.clone()).unwrap_or_default();
-        Self { row, value: None, dirty: false, streams }
+        Self { row, loaded: None, changed: None, streams }
+    }
+
+    /// As it is after the folds so far.
+    pub fn value(&self) -> Option<&dyn State> {
+        self.changed.as_deref().or(self.loaded.as_deref())
+    }
+
+    /// Forgets what was folded.
+    fn restart(&mut self) {
+        if self.changed.take().is_some() {
+            self.streams = self.row.as_ref().map(|r| r.streams.clone()).unwrap_or_default();
+        }
     }
 }
 
@@ -356,8 +370,7 @@ impl Unit {
         self.taken.extend(staged.claimed.drain());
         for (key, state) in staged.values.drain() {
             let slot = self.slots.entry(key).or_insert_with(|| Slot::new(None));
-            slot.value = Some(state);
-            slot.dirty = true;
+            slot.changed = Some(state);
         }
         staged
     }
@@ -372,7 +385,7 @@ impl Unit {
         self.taken.clear();
         self.wishes.clear();
         for slot in self.slots.values_mut() {
-            *slot = Slot::new(slot.row.take());
+            slot.restart();
         }
     }
 
@@ -419,13 +432,13 @@ impl Unit {
 }
 
 fn read<A: Aggregate>(slot: &mut Slot) -> Fold<Option<A>> {
-    if slot.value.is_none() {
+    if slot.value().is_none() {
         let Some(row) = &slot.row else { return Ok(None) };
         let aggregate: A = serde_json::from_str(&row.state)
             .map_err(|e| Stop::Poison(format!("{} {} cannot be read back: {e}", A::KIND, row.id)))?;
-        slot.value = Some(Box::new(Held(aggregate)));
+        slot.loaded = Some(Box::new(Held(aggregate)));
     }
-    slot.value.as_deref().map(downcast).transpose()
+    slot.value().map(downcast).transpose()
 }
 
 fn downcast<A: Aggregate>(state: &dyn State) -> Fold<A> {

@@ -28,7 +28,8 @@ on_both! {
         a_key_has_the_partition_that_murmur2_gives_it,
         end_offsets_are_one_after_the_last_record,
         an_append_answers_once_for_each_record,
-        large_records_that_are_appended_together_arrive;
+        large_records_that_are_appended_together_arrive,
+        what_is_not_wanted_is_told_by_its_place_alone;
     groups:
         a_new_group_starts_at_the_beginning,
         stored_offsets_survive_the_member,

@@ -13,7 +13,7 @@ use transport::{
 const TOPIC: &str = "retention.events";
 
 fn record(key: &str) -> NewRecord {
-    NewRecord { topic: TOPIC.into(), key: key.into(), headers: Vec::new(), value: Some(b"x".to_vec()) }
+    NewRecord { topic: TOPIC.into(), key: key.into(), headers: message::Headers::new(), value: Some(b"x".to_vec()) }
 }
 
 /// Deletes what lies before `offset` in partition 0, as retention does.

@@ -156,7 +156,7 @@ impl Hall {
             saga: Some(saga),
             outcome: None,
         };
-        let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
+        let headers = envelope.to_headers();
         let value = Some(self.shell.codec().encode(&command).unwrap());
         let topic = command.topic.to_owned();
         Record { topic, partition: 0, offset: self.offset, key: Some(key.into_bytes()), headers, value }
@@ -235,7 +235,7 @@ impl Hall {
     }
 
     fn describe(&self, record: &NewRecord) -> String {
-        let headers = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
+        let headers = record.headers.iter();
         let envelope = Envelope::from_headers(&record.topic, Some(record.key.as_bytes()), headers).unwrap();
         let body = self.shell.codec().decode_json(&Wire::parse(record.value.as_ref().unwrap()).unwrap()).unwrap();
         let name = message::short_name(&envelope.name).rsplit('.').next().unwrap().to_owned();

@@ -1,7 +1,7 @@
 //! A producer without manners: sends whatever it is given to the platform's topics, past outbox and relay.
 
 use anyhow::{Context as _, Result};
-use message::Envelope;
+use message::{Envelope, Headers};
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
@@ -15,15 +15,14 @@ use std::collections::BTreeMap;
 pub struct Stray {
     pub topic: &'static str,
     pub key: String,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
     pub value: Vec<u8>,
 }
 
 impl Stray {
     /// A record with the headers of `envelope` and a body of its own.
     pub fn new(topic: &'static str, key: &str, envelope: &Envelope, value: Vec<u8>) -> Self {
-        let headers = envelope.to_headers().into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes()));
-        Self { topic, key: key.to_owned(), headers: headers.collect(), value }
+        Self { topic, key: key.to_owned(), headers: envelope.to_headers(), value }
     }
 }
 

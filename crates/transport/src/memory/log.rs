@@ -4,8 +4,9 @@ use super::{group::Group, lock};
 use crate::{
     error::Error,
     murmur2,
-    ports::{Log, LogConsumer, NewRecord, Polled, Record},
+    ports::{Log, LogConsumer, NewRecord, Polled, Record, Wants},
 };
+use message::headers::CE_TYPE;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
@@ -132,14 +133,14 @@ impl MemoryConsumer {
 }
 
 impl LogConsumer for MemoryConsumer {
-    async fn poll(&self) -> Result<Polled, Error> {
+    async fn poll_for(&self, wants: Wants<'_>) -> Result<Polled, Error> {
         loop {
             // Listening starts before the look, so that no change in between is missed.
             let changed = self.log.shared.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             if let Some(polled) = self.group(|group, topics| group.poll(self.member, topics)) {
-                return Ok(polled);
+                return Ok(pass_over(polled, wants));
             }
             changed.await;
         }
@@ -158,6 +159,15 @@ impl LogConsumer for MemoryConsumer {
     async fn committed(&self) -> Result<HashMap<(String, i32), i64>, Error> {
         Ok(self.group(|group, _| group.committed(self.member)))
     }
+}
+
+fn pass_over(polled: Polled, wants: Wants<'_>) -> Polled {
+    let Polled::Record(record) = polled else { return polled };
+    let name = record.headers.get(CE_TYPE).and_then(|name| std::str::from_utf8(name).ok());
+    if name.is_none_or(|name| name.is_empty() || wants(&record.topic, name)) {
+        return Polled::Record(record);
+    }
+    Polled::Passed(record.topic, record.partition, record.offset)
 }
 
 impl Drop for MemoryConsumer {

@@ -47,6 +47,10 @@ impl Parking {
         Waiting { streams: streams.len() as u64, oldest_ms }
     }
 
+    pub fn holds(&self, id: i64) -> bool {
+        self.spaces.contains_key(&id)
+    }
+
     pub fn check(&self, unpark: &[i64]) -> Result<(), Error> {
         let gone = unpark.iter().find(|id| !self.spaces.contains_key(id));
         gone.map_or(Ok(()), |id| Err(Error::retry("unpark", format!("{id} is not parked: somebody was faster"))))

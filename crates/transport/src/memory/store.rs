@@ -9,12 +9,12 @@ use crate::{
     error::Error,
     ports::{Backlog, JournalEntry, Lease, Mark, OutboxRow, Parked, ParkedAction, Query, Row, Store, Waiting},
 };
-use message::{EffectKey, headers};
+use message::EffectKey;
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -45,6 +45,7 @@ pub(super) struct Shared {
     /// Notified whenever a transaction ends.
     pub unlocked: Notify,
     pub faults: Mutex<VecDeque<CommitFault>>,
+    keep_sent: AtomicBool,
     transactions: AtomicU64,
 }
 
@@ -62,6 +63,7 @@ impl MemoryStore {
             clock,
             unlocked: Notify::new(),
             faults: Mutex::default(),
+            keep_sent: AtomicBool::new(false),
             transactions: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -75,6 +77,11 @@ impl MemoryStore {
     /// The next commit meets this fault; several are met one after another.
     pub fn fail_next_commit(&self, fault: CommitFault) {
         lock(&self.shared.faults).push_back(fault);
+    }
+
+    /// The next deletion of rows that were sent fails.
+    pub fn fail_next_deletion(&self) {
+        self.shared.keep_sent.store(true, Ordering::Relaxed);
     }
 
     /// Every parked record, of all consumers.
@@ -152,6 +159,9 @@ impl Store for MemoryStore {
     }
 
     async fn sent(&self, leases: &[Lease], rows: &[(i64, i16)]) -> Result<(), Error> {
+        if self.shared.keep_sent.swap(false, Ordering::Relaxed) {
+            return Err(Error::retry("delete", "it was made to fail"));
+        }
         self.state(|s| {
             for (id, table) in rows {
                 let Some(row) = s.outbox.get(id).filter(|row| row.table == *table) else { continue };
@@ -185,7 +195,7 @@ impl Store for MemoryStore {
     }
 
     async fn in_outbox(&self, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
-        let waits = |s: &State, key: &EffectKey| s.outbox.values().any(|row| is_effect(&row.record.headers, key));
+        let waits = |s: &State, key: &EffectKey| s.outbox.values().any(|row| row.record.headers.names(key));
         Ok(self.state(|s| keys.iter().filter(|key| waits(s, key)).cloned().collect()))
     }
 
@@ -233,12 +243,4 @@ fn take_lease(held: &mut Held, owner: Uuid, now_ms: i64, until_ms: i64) -> bool 
     let epoch = held.epoch + i64::from(!ours);
     *held = Held { owner, epoch, until_ms };
     true
-}
-
-fn is_effect(found: &[(String, Vec<u8>)], key: &EffectKey) -> bool {
-    let is = |name: &str, value: &str| found.iter().any(|(k, v)| k == name && v == value.as_bytes());
-    is(headers::SAGA_ID, &key.saga_id.to_string())
-        && is(headers::SAGA_STEP, &key.step)
-        && is(headers::SAGA_DIRECTION, key.direction.as_str())
-        && is(headers::SAGA_ROUND, &key.round.to_string())
 }

@@ -63,6 +63,7 @@ impl MemoryTx {
         }
         loaded.parked =
             wanted.parked.iter().filter_map(|at| Some((at.clone(), state.parking.at(consumer, at)?))).collect();
+        loaded.held = wanted.held.iter().copied().filter(|id| state.parking.holds(*id)).collect();
         for key in &wanted.idempotency {
             loaded.answers.extend(state.answers.get(key).map(|(answer, _)| (key.clone(), answer.clone())));
         }

@@ -10,7 +10,7 @@ use crate::{
     ports::{Backlog, Lease, NewRecord, OutboxRow},
 };
 use deadpool_postgres::Object;
-use message::EffectKey;
+use message::{EffectKey, Headers};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub(super) async fn insert(client: &Object, table: i16, rows: &[OutboxRow]) -> R
     let seqs: Vec<i64> = rows.iter().map(|r| r.seq as i64).collect();
     let topics: Vec<&str> = rows.iter().map(|r| r.record.topic.as_str()).collect();
     let keys: Vec<&str> = rows.iter().map(|r| r.record.key.as_str()).collect();
-    let headers: Vec<Vec<u8>> = rows.iter().map(|r| pack(&r.record.headers)).collect();
+    let headers: Vec<&[u8]> = rows.iter().map(|r| r.record.headers.as_bytes()).collect();
     let payloads: Vec<Option<&[u8]>> = rows.iter().map(|r| r.record.value.as_deref()).collect();
     let created: Vec<i64> = rows.iter().map(|r| r.created_ms).collect();
     let table = TABLES[usize::from(table == 1)];
@@ -83,7 +83,7 @@ fn read(row: &tokio_postgres::Row) -> Result<OutboxRow, Error> {
         record: NewRecord {
             topic: row.get(5),
             key: row.get(6),
-            headers: unpack(row.get(7)).ok_or_else(|| Error::Poison("headers of an outbox row".into()))?,
+            headers: Headers::from_bytes(row.get(7)).ok_or_else(|| Error::Poison("headers of an outbox row".into()))?,
             value: row.get(8),
         },
         created_ms: row.get(9),
@@ -101,10 +101,12 @@ pub(super) async fn sent(store: &PgStore, leases: &[Lease], rows: &[(i64, i16)])
         if ids.is_empty() {
             continue;
         }
-        // A lost deletion costs a duplicate, which the inbox drops: no need to wait for the disk.
+        // A lost deletion costs a duplicate, which the inbox drops: no need to wait for the disk. The setting is read at the
+        // end of the statement's own transaction, and holds for that alone.
         let sql = format!(
-            "DELETE FROM {table} o USING relay_lease l, unnest($3::smallint[], $4::bigint[]) AS held(shard, epoch)
-             WHERE o.id = ANY($1) AND l.shard = o.shard AND held.shard = o.shard AND l.epoch = held.epoch AND l.owner = $2"
+            "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set)
+             DELETE FROM {table} o USING quick, relay_lease l, unnest($3::smallint[], $4::bigint[]) AS held(shard, epoch)
+             WHERE quick.set = 'off' AND o.id = ANY($1) AND l.shard = o.shard AND held.shard = o.shard AND l.epoch = held.epoch AND l.owner = $2"
         );
         let statement = client.prepare_cached(&sql).await.map_err(|e| classify("delete", e))?;
         client.execute(&statement, &[&ids, &owner, &shards, &epochs]).await.map_err(|e| classify("delete", e))?;
@@ -153,48 +155,10 @@ pub(super) async fn backlog(store: &PgStore) -> Result<Backlog, Error> {
 pub(super) async fn contains(store: &PgStore, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
     let client = store.client().await?;
     let sagas: Vec<String> = keys.iter().map(|k| k.saga_id.to_string()).collect();
-    let sql = "SELECT headers FROM outbox_0 o WHERE split_part(o.stream, '/', 3) LIKE ANY(SELECT s || '@%' FROM unnest($1::text[]) s)
+    let sql = "SELECT headers FROM outbox_0 o WHERE split_part(split_part(o.stream, '/', 3), '@', 1) = ANY($1)
                UNION ALL
-               SELECT headers FROM outbox_1 o WHERE split_part(o.stream, '/', 3) LIKE ANY(SELECT s || '@%' FROM unnest($1::text[]) s)";
+               SELECT headers FROM outbox_1 o WHERE split_part(split_part(o.stream, '/', 3), '@', 1) = ANY($1)";
     let found = client.query(sql, &[&sagas]).await.map_err(|e| classify("outbox", e))?;
-    let waiting: Vec<Vec<(String, Vec<u8>)>> = found.iter().filter_map(|r| unpack(r.get(0))).collect();
-    Ok(keys.iter().filter(|key| waiting.iter().any(|headers| is_effect(headers, key))).cloned().collect())
-}
-
-fn is_effect(headers: &[(String, Vec<u8>)], key: &EffectKey) -> bool {
-    let is = |name: &str, value: &str| headers.iter().any(|(k, v)| k == name && v == value.as_bytes());
-    is(message::headers::SAGA_ID, &key.saga_id.to_string())
-        && is(message::headers::SAGA_STEP, &key.step)
-        && is(message::headers::SAGA_DIRECTION, key.direction.as_str())
-        && is(message::headers::SAGA_ROUND, &key.round.to_string())
-}
-
-/// Headers as one value: length-prefixed names and values, 16 bits big-endian each.
-fn pack(headers: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
-    for (name, value) in headers {
-        for part in [name.as_bytes(), value.as_slice()] {
-            let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
-            out.extend(length.to_be_bytes());
-            out.extend(&part[..usize::from(length)]);
-        }
-    }
-    out
-}
-
-/// The reverse of [`pack`]; for tools that read outbox tables.
-pub fn unpack(mut bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
-    let mut parts = Vec::new();
-    while !bytes.is_empty() {
-        let (length, rest) = bytes.split_first_chunk::<2>()?;
-        let (part, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        parts.push(part.to_vec());
-        bytes = rest;
-    }
-    let mut parts = parts.into_iter();
-    let mut headers = Vec::new();
-    while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-        headers.push((String::from_utf8(name).ok()?, value));
-    }
-    Some(headers)
+    let waiting: Vec<Headers> = found.iter().filter_map(|r| Headers::from_bytes(r.get(0))).collect();
+    Ok(keys.iter().filter(|key| waiting.iter().any(|headers| headers.names(key))).cloned().collect())
 }

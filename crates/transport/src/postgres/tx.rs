@@ -31,6 +31,13 @@ pub struct PgTx {
     table: i16,
 }
 
+/// What a transaction is told at its beginning.
+struct Head {
+    xid: i64,
+    now_ms: i64,
+    table: i16,
+}
+
 impl PgTx {
     pub(super) fn new(client: Object, sql: Arc<Sql>) -> Self {
         Self { client: Some(client), sql, begun: false, xid: 0, table: 0 }
@@ -72,7 +79,11 @@ impl PgTx {
         }
     }
 
-    async fn begin(&mut self) -> Result<i64, Error> {
+    /// Begins where that has not happened yet; what is asked of the transaction next may be on its way behind it.
+    async fn begin(&self, fresh: bool) -> Result<Option<Head>, Error> {
+        if !fresh {
+            return Ok(None);
+        }
         let sql = "SELECT pg_current_xact_id()::text::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
                    (SELECT current FROM outbox_current)";
         let client = self.client()?;
@@ -80,9 +91,19 @@ impl PgTx {
         let head = self.query("begin", sql, &[]);
         let ((), head) = both(begin, head).await?;
         let row = head.first().ok_or_else(|| Error::retry("begin", "no answer"))?;
-        let (xid, now_ms, table) = (row.get(0), row.get(1), row.get(2));
-        (self.xid, self.table, self.begun) = (xid, table, true);
-        Ok(now_ms)
+        Ok(Some(Head { xid: row.get(0), now_ms: row.get(1), table: row.get(2) }))
+    }
+
+    /// Whether nothing was sent yet. From now on the connection is not reused before the transaction's end.
+    fn open(&mut self) -> bool {
+        !std::mem::replace(&mut self.begun, true)
+    }
+
+    /// Keeps what the beginning told; answers the time, 0 when it was told before.
+    fn note(&mut self, head: Option<Head>) -> i64 {
+        let Some(head) = head else { return 0 };
+        (self.xid, self.table) = (head.xid, head.table);
+        head.now_ms
     }
 
     async fn marks(&self, consumer: &str, streams: &[Stream]) -> Result<Vec<(Stream, Mark)>, Error> {
@@ -115,6 +136,15 @@ impl PgTx {
             Some((place.clone(), r.get::<_, Json<Record>>(1).0))
         };
         Ok(found.iter().filter_map(holder).collect())
+    }
+
+    /// Which of these records are still parked; locked, so that they are until the end of this transaction.
+    async fn held(&self, ids: &[i64]) -> Result<Vec<i64>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT id FROM parked WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+        Ok(self.query("parked", sql, &[&ids]).await?.iter().map(|r| r.get(0)).collect())
     }
 
     async fn answers(&self, keys: &[IdempotencyKey]) -> Result<Vec<(IdempotencyKey, StoredAnswer)>, Error> {
@@ -335,18 +365,22 @@ impl Tx for PgTx {
     type Token = i64;
 
     async fn load(&mut self, consumer: &str, wanted: &Wanted) -> Result<Loaded, Error> {
-        let now_ms = if self.begun { 0 } else { self.begin().await? };
+        let begin = self.open();
+        let begin = self.begin(begin);
         let locked = both(self.rows(&wanted.rows, true), self.claimed(&wanted.claims));
         let read = both(self.rows(&wanted.peeks, false), self.answers(&wanted.idempotency));
-        let inbox = both(self.marks(consumer, &wanted.marks), self.parked(consumer, &wanted.parked));
-        let (((marks, parked), (rows, claimed)), (peeks, answers)) = both(both(inbox, locked), read).await?;
-        Ok(Loaded { now_ms, rows, peeks, claimed, marks, parked, answers })
+        let parking = both(self.parked(consumer, &wanted.parked), self.held(&wanted.held));
+        let inbox = both(self.marks(consumer, &wanted.marks), parking);
+        let (head, (((marks, (parked, held)), (rows, claimed)), (peeks, answers))) =
+            both(begin, both(both(inbox, locked), read)).await?;
+        let now_ms = self.note(head);
+        Ok(Loaded { now_ms, rows, peeks, claimed, marks, parked, held, answers })
     }
 
     async fn commit(mut self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<i64>> {
-        if !self.begun {
-            self.begin().await.map_err(CommitError::Failed)?;
-        }
+        let begin = self.open();
+        let head = self.begin(begin).await.map_err(CommitError::Failed)?;
+        self.note(head);
         let committed = self.write(consumer, changes).await.map_err(CommitError::Failed)?;
         let client = self.client().map_err(CommitError::Failed)?;
         match client.batch_execute("COMMIT").await {
@@ -386,7 +420,8 @@ async fn both<A, B>(
     one: impl Future<Output = Result<A, Error>>,
     other: impl Future<Output = Result<B, Error>>,
 ) -> Result<(A, B), Error> {
-    match join(one, other).await {
+    // Boxed, for they are joined to a deep tree: together they would not fit a thread's stack.
+    match join(Box::pin(one), Box::pin(other)).await {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(one), Err(other)) => Err(cause(one, other)),
         (Err(error), _) | (_, Err(error)) => Err(error),

@@ -60,7 +60,7 @@ impl World for OnKafka {
 }
 
 pub fn record(key: &str, value: &str) -> NewRecord {
-    NewRecord { topic: TOPIC.into(), key: key.into(), headers: Vec::new(), value: Some(value.into()) }
+    NewRecord { topic: TOPIC.into(), key: key.into(), headers: message::Headers::new(), value: Some(value.into()) }
 }
 
 /// `key` and `n` as text, for n in `range`.
@@ -109,6 +109,7 @@ impl<K: LogConsumer> Reader<K> {
     pub async fn poll(&mut self) {
         match self.consumer.poll().await.unwrap() {
             Polled::Record(record) => self.records.push(record),
+            Polled::Passed(..) => panic!("everything is wanted"),
             Polled::Assigned(places) => self.assigned.extend(places.iter().map(|(_, partition)| *partition)),
             Polled::Revoked(places) => {
                 for (_, partition) in places {

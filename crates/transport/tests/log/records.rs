@@ -1,19 +1,18 @@
 //! What is appended is there, in order, where its key belongs.
 
-use super::{PARTITIONS, Reader, TOPIC, World, a_key_for_each_partition, append, numbered, record};
+use super::{PARTITIONS, Reader, TOPIC, World, a_key_for_each_partition, append, in_time, numbered, record};
+use message::Headers;
 use std::collections::BTreeMap;
-use transport::ports::{Log, NewRecord};
+use transport::ports::{Log, LogConsumer, NewRecord, Polled};
 
 pub async fn what_is_appended_is_read_the_same(world: impl World) {
-    let headers = vec![
-        ("ce_id".to_owned(), b"1".to_vec()),
-        ("binary".to_owned(), vec![0, 255, 10]),
-        ("ce_id".to_owned(), b"twice".to_vec()),
-        ("empty".to_owned(), Vec::new()),
-    ];
+    let headers: Headers =
+        [("ce_id", b"1".to_vec()), ("binary", vec![0, 255, 10]), ("ce_id", b"twice".to_vec()), ("empty", Vec::new())]
+            .into_iter()
+            .collect();
     let full = NewRecord { headers: headers.clone(), value: Some(vec![0, 1, 255]), ..record("schlüssel", "") };
     let tombstone = NewRecord { value: None, ..full.clone() };
-    let empty = NewRecord { value: Some(Vec::new()), headers: Vec::new(), ..full.clone() };
+    let empty = NewRecord { value: Some(Vec::new()), headers: Headers::new(), ..full.clone() };
     append(world.log(), vec![full.clone(), tombstone, empty]).await;
 
     let mut reader = Reader::new(world.log(), "group");
@@ -26,7 +25,7 @@ pub async fn what_is_appended_is_read_the_same(world: impl World) {
     assert_eq!(reader.records.iter().map(|r| r.value.clone()).collect::<Vec<_>>(), [full.value, None, Some(vec![])]);
     assert_eq!(
         reader.records.iter().map(|r| r.headers.clone()).collect::<Vec<_>>(),
-        [headers.clone(), headers, vec![]]
+        [headers.clone(), headers, Headers::new()]
     );
 }
 
@@ -109,4 +108,27 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
         (state >> 32) as u8
     };
     std::iter::repeat_with(byte).take(bytes).collect()
+}
+
+pub async fn what_is_not_wanted_is_told_by_its_place_alone(world: impl World) {
+    let named = |name: &[u8]| {
+        let headers = [("ce_id", b"1".as_slice()), ("ce_type", name)].into_iter().collect();
+        NewRecord { headers, ..record("a", "") }
+    };
+    let wanted = [named(b"ours"), named(b"theirs"), named(b""), named(&[0xff]), record("a", ""), named(b"theirs")];
+    append(world.log(), wanted.to_vec()).await;
+    let consumer = world.log().subscribe("group", &[TOPIC]).unwrap();
+    let (mut taken, mut passed) = (Vec::new(), Vec::new());
+    in_time("six records", async {
+        while taken.len() + passed.len() < 6 {
+            match consumer.poll_for(&|topic, name| topic == TOPIC && name == "ours").await.unwrap() {
+                Polled::Record(record) => taken.push(record.offset),
+                Polled::Passed(topic, _, offset) => passed.push((topic, offset)),
+                Polled::Assigned(_) | Polled::Revoked(_) => {}
+            }
+        }
+    })
+    .await;
+    assert_eq!(taken, [0, 2, 3, 4], "without a name that can be read it must be looked at");
+    assert_eq!(passed, [(TOPIC.to_owned(), 1), (TOPIC.to_owned(), 5)]);
 }

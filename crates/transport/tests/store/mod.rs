@@ -150,8 +150,12 @@ pub fn wanted(kind: &'static str, ids: &[Uuid]) -> Wanted {
 
 /// A row of the outbox on shard 0.
 pub fn message(stream: &str, seq: u64) -> OutboxRow {
-    let record =
-        NewRecord { topic: "events".into(), key: stream.to_owned(), headers: Vec::new(), value: Some(vec![1]) };
+    let record = NewRecord {
+        topic: "events".into(),
+        key: stream.to_owned(),
+        headers: message::Headers::new(),
+        value: Some(vec![1]),
+    };
     OutboxRow { id: 0, table: 0, shard: 0, stream: stream.to_owned(), seq, record, created_ms: 0 }
 }
 

@@ -22,8 +22,7 @@ fn place(row: &OutboxRow) -> (i64, i16) {
 
 pub async fn what_is_committed_is_what_the_scan_finds(world: impl World) {
     let store = world.store();
-    let headers =
-        vec![("ce_id".to_owned(), b"1".to_vec()), ("binary".to_owned(), vec![0, 255]), ("none".into(), vec![])];
+    let headers = [("ce_id", b"1".to_vec()), ("binary", vec![0, 255]), ("none", vec![])].into_iter().collect();
     let record = NewRecord { topic: "t".into(), key: "k".into(), headers, value: Some(vec![0, 1, 255]) };
     let shard = 3;
     let full = OutboxRow { shard, record: record.clone(), created_ms: 1_700_000_000_001, ..message("a/b/c@t", 1) };
@@ -202,15 +201,14 @@ pub async fn a_waiting_command_is_found_by_its_effect_key(world: impl World) {
     let [saga_id, other] = ids();
     let store = world.store();
     let effect = EffectKey { saga_id, step: "authorize-payment".into(), direction: Direction::Do, round: 1 };
-    let head = |name: &str, value: String| (name.to_owned(), value.into_bytes());
-    let headers = vec![
-        head(headers::SAGA_ID, saga_id.to_string()),
-        head(headers::SAGA_STEP, effect.step.clone()),
-        head(headers::SAGA_DIRECTION, effect.direction.to_string()),
-        head(headers::SAGA_ROUND, effect.round.to_string()),
+    let headers = [
+        (headers::SAGA_ID, saga_id.to_string()),
+        (headers::SAGA_STEP, effect.step.clone()),
+        (headers::SAGA_DIRECTION, effect.direction.to_string()),
+        (headers::SAGA_ROUND, effect.round.to_string()),
     ];
     let mut command = message(&format!("orchestrator/saga/{saga_id}@mallbots.payments.commands"), 1);
-    command.record.headers = headers;
+    command.record.headers = headers.into_iter().collect();
     commit(store, &messages([command, message("a", 1)])).await.unwrap();
     let keys = [
         EffectKey { round: 2, ..effect.clone() },

@@ -11,7 +11,7 @@ fn stream(id: &str) -> Stream {
 /// Record `seq` of stream `id`; its place in the log follows from both.
 fn parked(id: &str, seq: u64) -> Parked {
     let offset = i64::from(id.as_bytes()[0]) * 1000 + seq as i64;
-    let headers = vec![("h".to_owned(), vec![0, 255])];
+    let headers = [("h", [0, 255])].into_iter().collect();
     let record =
         Record { topic: "cmds".into(), partition: 1, offset, key: Some(vec![7]), headers, value: Some(vec![1]) };
     let (position, reason) = (Some((stream(id), seq)), "does not decode".to_owned());

@@ -1,7 +1,7 @@
 //! Atomicity, isolation and what is known after a lost answer.
 
 use super::{ME, SECONDS, World, commit, get, ids, is_retry, message, row, save, saves, wanted};
-use message::Stream;
+use message::{Headers, Stream};
 use testkit::eventually;
 use transport::{
     Error,
@@ -21,7 +21,7 @@ fn key() -> IdempotencyKey {
 
 /// Changes of every kind, around one aggregate.
 fn everything(id: Uuid, version: i64) -> Changes {
-    let record = Record { topic: "d".into(), partition: 0, offset: 9, key: None, headers: Vec::new(), value: None };
+    let record = Record { topic: "d".into(), partition: 0, offset: 9, key: None, headers: Headers::new(), value: None };
     let position = Some((stream(), 5));
     let parked = Parked { id: 0, position, strict: true, record, reason: "test".into(), gap: false, since_ms: 0 };
     Changes {

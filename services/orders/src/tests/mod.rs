@@ -19,7 +19,6 @@ use schemas::{
     quantity::Quantity,
     stores::{CatalogueProduct, CatalogueStore, Location},
 };
-use std::collections::HashMap;
 use testkit::{MemoryShell, do_ref, memory_shell};
 use transport::{CallError, codec::Wire, ports::Record};
 use uuid::Uuid;
@@ -138,12 +137,8 @@ fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
 fn refused(desk: &Desk, saga: &SagaRef) -> String {
     let records = desk.log.records(&saga.reply_to);
     let ours = |record: &&Record| {
-        let headers: HashMap<_, _> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        headers[headers::SAGA_ID] == saga.effect.saga_id.to_string().as_bytes()
-            && headers[headers::SAGA_STEP] == saga.effect.step.as_bytes()
-            && headers[headers::SAGA_DIRECTION] == saga.effect.direction.as_str().as_bytes()
-            && headers[headers::OUTCOME] == b"refused"
+        let outcome = || record.headers.get(headers::OUTCOME).unwrap();
+        record.headers.names(&saga.effect) && outcome() == b"refused"
     };
     let reply = records.iter().rfind(ours).expect("nothing was refused");
     let wire = Wire::parse(reply.value.as_deref().unwrap()).unwrap();

@@ -124,7 +124,7 @@ impl Desk {
             saga: Some(saga),
             outcome: None,
         };
-        let headers = envelope.to_headers().into_iter().map(|(k, v)| (k.to_owned(), v.into_bytes())).collect();
+        let headers = envelope.to_headers();
         let value = Some(self.shell.codec().encode(&command).unwrap());
         let (topic, offset) = (command.topic.to_owned(), seq as i64 - 1);
         Record { topic, partition: 0, offset, key: Some(key.into_bytes()), headers, value }
@@ -164,7 +164,7 @@ impl Desk {
     }
 
     fn describe(&self, record: &transport::ports::NewRecord) -> String {
-        let headers = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
+        let headers = record.headers.iter();
         let envelope = Envelope::from_headers(&record.topic, Some(record.key.as_bytes()), headers).unwrap();
         assert_eq!(record.key, order().to_string());
         let body = self.shell.codec().decode_json(&Wire::parse(record.value.as_ref().unwrap()).unwrap()).unwrap();

@@ -163,8 +163,8 @@ pub async fn one(load: &Load, prefix: String, folder: PathBuf, say: impl Fn(&str
     all.push(("mallbots robots".into(), robots));
     bench.meter = Meter::new(all);
     // The robots come online, and everything has run once.
-    let warm = bench.fill(200, "warm").await?;
-    bench.driver.saturate(&warm, 50).await?;
+    let warm = bench.fill(WARM_UP, "warm").await?;
+    bench.driver.saturate(&warm, load.in_flight.min(300)).await?;
 
     say("20 orders/s");
     bench.driver.steady(&trickle_baskets, TRICKLE).await?;
@@ -228,6 +228,9 @@ async fn idle(meter: &Meter, seconds: u64) -> (f64, f64) {
     }
     (cpu / took * 100.0, memory as f64 / 1_048_576.0)
 }
+
+/// Orders before the first measurement: a fresh broker interprets what it later compiles, and caches are cold.
+const WARM_UP: usize = 2_000;
 
 /// Orders a second between the first and the last tenth: neither the filling nor the emptying of the pipe counts.
 fn rate(courses: &[Course], at: impl Fn(&Course) -> Option<Instant>) -> f64 {

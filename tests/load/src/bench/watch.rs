@@ -66,7 +66,7 @@ impl Watcher {
             loop {
                 match consumer.poll().await {
                     Ok(Polled::Record(record)) => note(&noted, &tell, &record),
-                    Ok(Polled::Revoked(_) | Polled::Assigned(_)) => {}
+                    Ok(Polled::Passed(..) | Polled::Revoked(_) | Polled::Assigned(_)) => {}
                     Err(error) => eprintln!("bench: {error}"),
                 }
             }
@@ -95,7 +95,7 @@ impl Drop for Watcher {
 
 fn note(courses: &Mutex<HashMap<String, Course>>, tell: &watch::Sender<Count>, record: &Record) {
     let now = Instant::now();
-    let header = |name: &str| record.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_slice());
+    let header = |name: &str| record.headers.get(name);
     let name = header(message::headers::CE_TYPE).and_then(|v| std::str::from_utf8(v).ok()).unwrap_or_default();
     let order = record.key.as_deref().and_then(|k| std::str::from_utf8(k).ok()).unwrap_or_default();
     let end = match message::short_name(name) {

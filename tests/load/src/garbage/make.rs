@@ -2,7 +2,9 @@
 
 use crate::{plan::Draw, sender::Stray};
 use anyhow::{Context as _, Result};
-use message::{Direction, EffectKey, Envelope, Message, Outcome, Outgoing, Refusal, SagaRef, Stream, headers as h};
+use message::{
+    Direction, EffectKey, Envelope, Headers, Message, Outcome, Outgoing, Refusal, SagaRef, Stream, headers as h,
+};
 use schemas::{
     depot::StartShopping,
     ids::OrderId,
@@ -125,8 +127,8 @@ impl Maker {
     fn lose(&mut self, stray: &mut Stray) {
         let needed = [h::CE_ID, h::CE_TYPE, h::CE_SOURCE, h::CE_SUBJECT, h::CE_SEQUENCE, h::SAGA_STEP, h::SAGA_ROUND];
         match needed.get(self.draw.below(needed.len() as u64 + 1) as usize) {
-            Some(lost) => stray.headers.retain(|(name, _)| name != lost),
-            None => stray.headers.clear(),
+            Some(lost) => stray.headers = stray.headers.iter().filter(|(name, _)| name != lost).collect(),
+            None => stray.headers = Headers::new(),
         }
     }
 }
@@ -181,8 +183,7 @@ mod tests {
         for n in 0..400 {
             let (topic, kind) = (TOPICS[n % 4], Kind::nth(n / 4));
             let stray = maker.make(topic, kind, Uuid::from_u128(n as u128)).unwrap();
-            let headers = stray.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-            let envelope = Envelope::from_headers(topic, Some(stray.key.as_bytes()), headers);
+            let envelope = Envelope::from_headers(topic, Some(stray.key.as_bytes()), stray.headers.iter());
             let decoded = match topic {
                 ORDERS_COMMANDS => maker.codec.decode::<ApproveOrder>(&stray.value).map(|_| ()),
                 PAYMENTS_COMMANDS => maker.codec.decode::<VoidPayment>(&stray.value).map(|_| ()),
