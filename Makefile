@@ -29,7 +29,7 @@ run: cargo ## the same platform, stays up until Ctrl-C
 	cargo build --locked $(PROGRAMS)
 	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-demo --stay
 
-bench: cargo ## orders per second, latencies, cost and the servers' own ceilings, three runs (about 8 minutes; ARGS="--runs 1")
+bench: cargo ## orders per second, latencies, cost and the servers' own ceilings, three runs (about 10 minutes; ARGS="--runs 1")
 	cargo build --locked --release $(PROGRAMS)
 	$(FAST)/servers run --profile bench -- $(FAST)/mall-bench orders $(ARGS)
 
