@@ -142,7 +142,6 @@ impl Group {
 }
 
 impl Drop for Group {
-    #[expect(clippy::disallowed_methods, reason = "a drop cannot await, and it waits for milliseconds")]
     fn drop(&mut self) {
         let pid = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {

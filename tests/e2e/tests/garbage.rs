@@ -113,7 +113,7 @@ impl Scene {
         };
         let stray = Stray::new(PAYMENTS_COMMANDS, order, &envelope, b"garbage".to_vec());
         let place = self.sender.send_one(stray).await?;
-        self.parked(|row| row["place"] == Value::from(place.clone())).await
+        self.parked(|row| row["place"] == place).await
     }
 
     /// The id of the parked record that is so, once there is one.
@@ -197,7 +197,7 @@ impl Scene {
         for verdict in verdicts.as_array().context("no verdicts")? {
             let is_i6 = verdict["invariant"].as_str().is_some_and(|name| name.starts_with("I6"));
             let expected = if is_i6 { format!("BROKEN {count}") } else { "ok".into() };
-            ensure!(verdict["verdict"] == Value::from(expected), "{verdict}");
+            ensure!(verdict["verdict"] == expected, "{verdict}");
         }
         ensure!(code == 1, "exit code {code}");
         Ok(())
