@@ -11,6 +11,6 @@ mod topics;
 
 pub use database::Database;
 pub use eventually::eventually;
-pub use memory::{MemoryShell, do_ref, memory_shell, undo_ref};
+pub use memory::{MemoryShell, do_ref, memory_shell, memory_shell_with, undo_ref};
 pub use servers::servers;
 pub use topics::{create_topics, prefix};

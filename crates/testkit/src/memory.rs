@@ -36,8 +36,13 @@ pub struct MemoryShell<C: Context> {
 
 /// A shell of `context` on an empty store and log, with ids that are the same in each run.
 pub fn memory_shell<C: Context>(context: C) -> MemoryShell<C> {
+    memory_shell_with(context, ShellConfig::default())
+}
+
+/// As [`memory_shell`], with bounds of its own.
+pub fn memory_shell_with<C: Context>(context: C, config: ShellConfig) -> MemoryShell<C> {
     let (store, log) = (MemoryStore::new(C::KINDS), MemoryLog::new(2));
-    let config = ShellConfig { id_seed: Some(1), ..ShellConfig::default() };
+    let config = ShellConfig { id_seed: Some(1), ..config };
     let shell = Shell::new(context, store.clone(), codec(), config);
     MemoryShell {
         relay: AsyncMutex::new(Relay::new(&shell, log.clone(), RelayConfig::default())),

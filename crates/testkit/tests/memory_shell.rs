@@ -8,7 +8,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use testkit::{MemoryShell, do_ref, memory_shell, undo_ref};
+use testkit::{MemoryShell, do_ref, memory_shell, memory_shell_with, undo_ref};
 use transport::{
     Aggregate, Answer, Call, CallError, Context, Fold, Router, Shell, ShellConfig, Stop, Unit,
     codec::Codec,
@@ -69,6 +69,12 @@ fn approve(_: &Toy, unit: &mut Unit, command: &ApproveOrder, _: &SagaRef) -> Fol
 }
 
 /// The reason decides what becomes of it.
+fn publish(_: &Toy, unit: &mut Unit) -> Fold<()> {
+    let before = tally(unit, ORDER)?;
+    unit.put(ORDER, before);
+    unit.emit::<Tally, _>(ORDER, OrderApproved { order_id: order_id() })
+}
+
 fn cancelled(_: &Toy, unit: &mut Unit, _: &Envelope, event: &OrderCancelled) -> Fold<()> {
     assert!(event.reason != "panic", "a defect");
     let id = event.order_id.into();
@@ -113,22 +119,18 @@ async fn count(toy: &MemoryShell<Toy>) -> (u32, u32) {
     toy.get::<Tally>(ORDER).await.map_or((0, 0), |tally| (tally.approved, tally.cancelled))
 }
 
-fn cancellation_stream() -> Stream {
-    Stream {
-        source: "orders".into(),
-        aggregate_type: "order".into(),
-        aggregate_id: ORDER.to_string(),
-        topic: "mallbots.orders.events".into(),
-    }
-}
-
 /// The cancellation with this number in its stream, as the log would deliver it.
 fn cancellation(toy: &MemoryShell<Toy>, seq: u64, reason: &str) -> Record {
     let topic = "mallbots.orders.events".to_owned();
     let envelope = Envelope {
         id: Uuid::from_u128(u128::from(seq)),
         name: "mallbots.orders.OrderCancelled".into(),
-        stream: cancellation_stream(),
+        stream: Stream {
+            source: "orders".into(),
+            aggregate_type: "order".into(),
+            aggregate_id: ORDER.to_string(),
+            topic: topic.clone(),
+        },
         seq,
         time_ms: 0,
         trace: None,
@@ -276,10 +278,8 @@ async fn what_is_parked_and_delivered_again_holds_its_stream_no_longer_than_once
 #[tokio::test]
 async fn a_parked_record_that_is_fed_again_counts_once_and_holds_nothing_up() {
     for max_batch in [1, 100] {
-        let store = MemoryStore::new(Toy::KINDS);
-        let config = ShellConfig { max_batch, ..ShellConfig::default() };
-        let shell = Shell::new(Toy, store.clone(), Arc::new(Codec::offline().unwrap()), config);
-        let toy = toy();
+        let toy = memory_shell_with(Toy, ShellConfig { max_batch, ..ShellConfig::default() });
+        let (shell, store) = (&toy.shell, &toy.store);
         let through = async {
             for (seq, reason) in [(1, "poison once"), (2, "changed my mind")] {
                 shell.deliver(cancellation(&toy, seq, reason)).await.unwrap();
@@ -296,45 +296,19 @@ async fn a_parked_record_that_is_fed_again_counts_once_and_holds_nothing_up() {
             while shell.run_ready().await > 0 {}
         };
         tokio::time::timeout(std::time::Duration::from_secs(10), through).await.expect("the shell is stuck");
-        let tally = shell.get::<Tally>(ORDER).await.unwrap().unwrap();
-        assert_eq!((tally.cancelled, store.parked()), (3, vec![]), "in batches of {max_batch}");
+        assert_eq!((count(&toy).await, store.parked()), ((0, 3), vec![]), "in batches of {max_batch}");
     }
 }
 
 #[tokio::test]
 async fn a_command_that_cannot_be_answered_is_parked_and_not_carried_out() {
     for (allowed, reply_to, parked) in [(vec![], "", 1), (vec!["a"], "b", 1), (vec!["a"], "a", 0), (vec![], "b", 0)] {
-        let store = MemoryStore::new(Toy::KINDS);
         let reply_topics = allowed.iter().map(ToString::to_string).collect();
-        let config = ShellConfig { reply_topics, ..ShellConfig::default() };
-        let shell = Shell::new(Toy, store.clone(), Arc::new(Codec::offline().unwrap()), config);
+        let toy = memory_shell_with(Toy, ShellConfig { reply_topics, ..ShellConfig::default() });
         let saga = SagaRef { reply_to: reply_to.into(), ..do_ref(ORDER, "approve-order") };
-        let command = Outgoing::new(approval());
-        let envelope = Envelope {
-            id: ORDER,
-            name: command.name.to_owned(),
-            stream: Stream { topic: command.topic.to_owned(), ..cancellation_stream() },
-            seq: 1,
-            time_ms: 0,
-            trace: None,
-            correlation_id: None,
-            causation_id: None,
-            saga: Some(saga),
-            outcome: None,
-        };
-        let record = Record {
-            topic: command.topic.to_owned(),
-            partition: 0,
-            offset: 0,
-            key: Some(ORDER.to_string().into_bytes()),
-            headers: envelope.to_headers(),
-            value: Some(shell.codec().encode(&command).unwrap()),
-        };
-        shell.deliver(record).await.unwrap();
-        shell.run_ready().await;
-        assert_eq!(store.parked().len(), parked, "{allowed:?} {reply_to:?}: {:?}", store.parked());
-        let tally = shell.get::<Tally>(ORDER).await.unwrap();
-        assert_eq!(tally.map_or(0, |t| t.approved), 1 - parked as u32, "{allowed:?} {reply_to:?}");
+        toy.command(&saga, approval()).await;
+        assert_eq!(toy.store.parked().len(), parked, "{allowed:?} {reply_to:?}: {:?}", toy.store.parked());
+        assert_eq!(count(&toy).await, (1 - parked as u32, 0), "{allowed:?} {reply_to:?}");
     }
 }
 
@@ -434,18 +408,13 @@ async fn while_the_log_takes_nothing_the_outbox_grows_to_its_limit_and_then_new_
     let config = ShellConfig { outbox_limit: 1, ..ShellConfig::default() };
     let shell = Shell::new(Toy, store, Arc::new(Codec::offline().unwrap()), config);
     let mut relay = Relay::new(&shell, log.clone(), RelayConfig::default());
-    let emit = |_: &Toy, unit: &mut Unit| {
-        let before = tally(unit, ORDER)?;
-        unit.put(ORDER, before);
-        unit.emit::<Tally, _>(ORDER, OrderApproved { order_id: order_id() })
-    };
     for _ in 0..2 {
-        let (placed, _) = tokio::join!(shell.call(Call::new("Place").new_work(), emit), shell.run_once());
+        let (placed, _) = tokio::join!(shell.call(Call::new("Place").new_work(), publish), shell.run_once());
         assert_eq!(placed, Ok(()));
     }
     log.fail_next_append(0, false);
     assert_eq!(relay.run_once().await, Outcome::Failed);
-    assert!(matches!(shell.call(Call::new("Place").new_work(), emit).await, Err(CallError::Overloaded { .. })));
+    assert!(matches!(shell.call(Call::new("Place").new_work(), publish).await, Err(CallError::Overloaded { .. })));
 }
 
 #[tokio::test]
@@ -454,12 +423,7 @@ async fn what_could_not_be_deleted_after_it_was_sent_is_deleted_later_and_not_se
     let codec = Arc::new(Codec::offline().unwrap());
     let shell = Shell::new(Toy, store.clone(), codec, ShellConfig::default());
     let mut relay = Relay::new(&shell, log.clone(), RelayConfig::default());
-    let emit = |_: &Toy, unit: &mut Unit| {
-        let before = tally(unit, ORDER)?;
-        unit.put(ORDER, before);
-        unit.emit::<Tally, _>(ORDER, OrderApproved { order_id: order_id() })
-    };
-    let (placed, _) = tokio::join!(shell.call(Call::new("Place"), emit), shell.run_once());
+    let (placed, _) = tokio::join!(shell.call(Call::new("Place"), publish), shell.run_once());
     assert_eq!(placed, Ok(()));
     store.fail_next_deletion();
     assert_eq!(relay.run_once().await, Outcome::Failed);

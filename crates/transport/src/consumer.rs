@@ -40,8 +40,8 @@ pub async fn run<C: Context, S: Store, L: Log>(
         // Fails only for a partition that is not ours any more: its new owner reads on from what was committed.
         let _ = sink.store_offset(topic, partition, offset);
     }));
-    let mut state = State { unknown: HashSet::new(), unplaced: Vec::new(), place_at: Instant::now() };
-    let mut passed = Passed::default();
+    let mut state =
+        State { unknown: HashSet::new(), passed: Passed::default(), unplaced: Vec::new(), place_at: Instant::now() };
     let wants = |topic: &str, name: &str| shell.inner.router.wants(topic, name);
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -49,25 +49,16 @@ pub async fn run<C: Context, S: Store, L: Log>(
             biased;
             () = &mut stop => return Ok(()),
             polled = consumer.poll_for(&wants) => match polled {
-                Ok(Polled::Passed(topic, partition, offset)) => {
-                    passed.note(topic, partition, offset);
-                    if passed.count >= MOST_PASSED {
-                        passed.tell(&shell);
-                    }
-                }
-                Ok(polled) => {
-                    passed.forget(&polled);
-                    accept(&shell, consumer.as_ref(), registry.as_ref(), &mut state, polled).await?;
-                }
+                Ok(polled) => accept(&shell, consumer.as_ref(), registry.as_ref(), &mut state, polled).await?,
                 Err(error) => {
                     tracing::debug!(context = C::NAME, %error, "poll");
                     tokio::time::sleep(RETRY_FIRST).await;
                 }
             },
             // Nothing more is there at this moment, and the shell has room.
-            Some(room) = shell.reserve(), if passed.count > 0 => {
+            Some(room) = shell.reserve(), if state.passed.count > 0 => {
                 drop(room);
-                passed.tell(&shell);
+                state.passed.tell(&shell);
             }
             () = tokio::time::sleep_until(state.place_at.into()), if !state.unplaced.is_empty() => {
                 let unplaced = std::mem::take(&mut state.unplaced);
@@ -94,15 +85,9 @@ impl Passed {
         self.count += 1;
     }
 
-    /// What `polled` makes needless to tell, or wrong.
-    fn forget(&mut self, polled: &Polled) {
-        match polled {
-            Polled::Record(record) => {
-                self.last.remove(&(record.topic.clone(), record.partition));
-            }
-            Polled::Revoked(places) | Polled::Assigned(places) => self.last.retain(|place, _| !places.contains(place)),
-            Polled::Passed(..) => {}
-        }
+    /// Forgets what has become needless to tell, or wrong.
+    fn forget(&mut self, place: &(String, i32)) {
+        self.last.remove(place);
         if self.last.is_empty() {
             self.count = 0;
         }
@@ -124,6 +109,7 @@ impl Passed {
 struct State {
     /// Schema ids that the registry says it does not have.
     unknown: HashSet<u32>,
+    passed: Passed,
     /// Partitions of which it is not known yet how far they are processed, and when to ask again.
     unplaced: Vec<(String, i32)>,
     place_at: Instant,
@@ -171,15 +157,23 @@ async fn accept<C: Context, S: Store, K: LogConsumer>(
             }
             Ok(())
         }
-        Polled::Passed(topic, partition, offset) => shell.enqueue(Input::Passed(topic, partition, offset + 1)).await,
+        Polled::Passed(topic, partition, offset) => {
+            state.passed.note(topic, partition, offset);
+            if state.passed.count >= MOST_PASSED {
+                state.passed.tell(shell);
+            }
+            Ok(())
+        }
         Polled::Revoked(places) => {
             state.unplaced.retain(|place| !places.contains(place));
-            for (topic, partition) in places {
-                shell.set_position(&topic, partition, None);
+            for place in places {
+                state.passed.forget(&place);
+                shell.set_position(&place.0, place.1, None);
             }
             Ok(())
         }
         Polled::Assigned(places) => {
+            places.iter().for_each(|place| state.passed.forget(place));
             state.place(shell, consumer, places).await;
             Ok(())
         }
@@ -192,6 +186,8 @@ async fn feed<C: Context, S: Store, K: LogConsumer>(
     state: &mut State,
     record: Record,
 ) -> Result<(), Error> {
+    // It tells how far its partition is, too.
+    state.passed.forget(&(record.topic.clone(), record.partition));
     let input = Input::Record(Arc::new(record));
     if let Some(room) = shell.try_reserve() {
         room.send(input);

@@ -3,7 +3,6 @@
 //! Pure: no I/O. A pass that finds rows missing is thrown away after it has learnt of all of them, and run again.
 
 use crate::{
-    codec::Codec,
     context::Context,
     error::Stop,
     fence::{Conversation, Fenced},
@@ -573,7 +572,7 @@ fn guarded<T>(fold: impl FnOnce() -> Fold<T>) -> Fold<T> {
         .unwrap_or_else(|panic| Err(Stop::Poison(format!("the handler panicked: {}", text_of(&*panic)))))
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
@@ -637,95 +636,5 @@ impl Hasher for Fnv {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-    }
-}
-
-/// Decodes a record into work; what cannot be decoded becomes [`Work::Poison`]. `None`: not for this context.
-pub(crate) fn decode<C: Context>(
-    router: &Router<C>,
-    codec: &Codec,
-    reply_topics: &[String],
-    record: Arc<Record>,
-    parked: Option<Parked>,
-) -> Option<Work<C>> {
-    let (again, held) = (record.clone(), parked.clone());
-    catch_unwind(AssertUnwindSafe(|| decode_record(router, codec, reply_topics, record, parked))).unwrap_or_else(
-        |panic| {
-            let reason = format!("decoding it panicked: {}", text_of(&*panic));
-            Some(Work::Poison { record: again, envelope: None, command: false, reason, parked: held })
-        },
-    )
-}
-
-fn decode_record<C: Context>(
-    router: &Router<C>,
-    codec: &Codec,
-    reply_topics: &[String],
-    record: Arc<Record>,
-    parked: Option<Parked>,
-) -> Option<Work<C>> {
-    let envelope = match Envelope::from_headers(&record.topic, record.key.as_deref(), record.headers.iter()) {
-        Ok(envelope) => envelope,
-        Err(e) => {
-            let reason = e.to_string();
-            return Some(Work::Poison { record, envelope: None, command: false, reason, parked });
-        }
-    };
-    if router.replies.as_ref().is_some_and(|r| r.topic == record.topic) {
-        return Some(decode_reply(codec, record, envelope, parked));
-    }
-    let route = router.routes.get(envelope.name.as_str()).filter(|r| r.topic == record.topic);
-    let Some(route) = route else {
-        // On a command topic everything is for us: an unknown command must not vanish.
-        let ours = router.routes.values().any(|r| r.command && r.topic == record.topic);
-        let reason = format!("`{}` is not a command of this context", envelope.name);
-        return ours.then_some(Work::Poison { record, envelope: Some(envelope), command: true, reason, parked });
-    };
-    let decoded = match (record.whole(), &route.tombstone) {
-        (Err(reason), _) => Err(reason),
-        (Ok(Some(bytes)), _) => (route.decode)(codec, bytes).map_err(|e| e.to_string()),
-        (Ok(None), Some(tombstone)) => tombstone_handler(&envelope, tombstone.clone()),
-        (Ok(None), None) => Err(format!("{} has no value", envelope.name)),
-    };
-    let command = route.command;
-    let decoded = decoded.and_then(|handler| answerable(&envelope, command, reply_topics).map(|()| handler));
-    Some(match decoded {
-        Ok(handler) => Work::Message { record, envelope, handler, command, parked },
-        Err(reason) => Work::Poison { record, envelope: Some(envelope), command, reason, parked },
-    })
-}
-
-/// Whether a command can be answered. What cannot is not carried out.
-fn answerable(envelope: &Envelope, command: bool, reply_topics: &[String]) -> Result<(), String> {
-    let Some(saga) = envelope.saga.as_ref().filter(|_| command) else { return Ok(()) };
-    let to = &saga.reply_to;
-    if to.is_empty() || !(reply_topics.is_empty() || reply_topics.contains(to)) {
-        return Err(format!("header `{}`: `{to}` is not a topic of replies here", message::headers::REPLY_TO));
-    }
-    Ok(())
-}
-
-type Tombstone<C> = Arc<dyn Fn(&C, &mut Unit, Uuid) -> Fold<()> + Send + Sync>;
-
-fn tombstone_handler<C: Context>(envelope: &Envelope, tombstone: Tombstone<C>) -> Result<Handler<C>, String> {
-    let id: Uuid = envelope.stream.aggregate_id.parse().map_err(|_| "ce_subject has no UUID".to_owned())?;
-    Ok(Arc::new(move |context: &C, unit: &mut Unit, _: &Envelope| tombstone(context, unit, id).map(|()| None)))
-}
-
-fn decode_reply<C: Context>(codec: &Codec, record: Arc<Record>, envelope: Envelope, parked: Option<Parked>) -> Work<C> {
-    let body = record.whole().and_then(|value| {
-        let bytes = value.ok_or_else(|| "a reply without a value".to_owned())?;
-        crate::codec::Wire::parse(bytes).and_then(|w| codec.decode_json(&w)).map_err(|e| e.to_string())
-    });
-    match body {
-        Ok(body) if envelope.saga.is_some() && envelope.outcome.is_some() => {
-            Work::Reply { record, envelope, body, parked }
-        }
-        Ok(_) => {
-            let reason = "a reply without saga or outcome headers".to_owned();
-            Work::Poison { record, envelope: None, command: false, reason, parked }
-        }
-        // Replies are not gated by sequence, so a bad one holds nothing behind it.
-        Err(reason) => Work::Poison { record, envelope: None, command: false, reason, parked },
     }
 }

@@ -333,11 +333,11 @@ impl ConsumerContext for Changes {
 }
 
 fn places(partitions: &TopicPartitionList, prefix: &str) -> Vec<(String, i32)> {
-    partitions.elements().iter().map(|e| (strip(e.topic(), prefix), e.partition())).collect()
+    partitions.elements().iter().map(|e| (strip(e.topic(), prefix).to_owned(), e.partition())).collect()
 }
 
-fn strip(topic: &str, prefix: &str) -> String {
-    topic.strip_prefix(prefix).unwrap_or(topic).to_owned()
+fn strip<'a>(topic: &'a str, prefix: &str) -> &'a str {
+    topic.strip_prefix(prefix).unwrap_or(topic)
 }
 
 /// A member of a consumer group.
@@ -349,12 +349,8 @@ pub struct KafkaConsumer {
 
 impl KafkaConsumer {
     fn polled(&self, message: &BorrowedMessage<'_>, wants: Wants<'_>) -> Polled {
-        let topic = message.topic();
-        let topic = topic.strip_prefix(&self.prefix).unwrap_or(topic);
-        let wanted = readable(|| match type_of(message) {
-            Some(name) => wants(topic, name),
-            None => true,
-        });
+        let topic = strip(message.topic(), &self.prefix);
+        let wanted = readable(|| type_of(message).is_none_or(|name| wants(topic, name)));
         match wanted {
             Some(false) => Polled::Passed(topic.to_owned(), message.partition(), message.offset()),
             Some(true) | None => Polled::Record(record(message, topic)),
@@ -396,7 +392,7 @@ impl LogConsumer for KafkaConsumer {
                 _ => 0,
             };
             let elements = committed.elements();
-            Ok(elements.iter().map(|e| ((strip(e.topic(), &prefix), e.partition()), offset(e))).collect())
+            Ok(elements.iter().map(|e| ((strip(e.topic(), &prefix).to_owned(), e.partition()), offset(e))).collect())
         };
         let joined = tokio::task::spawn_blocking(read).await.map_err(|e| Error::retry("committed", e))?;
         joined.map_err(|e: KafkaError| Error::retry("committed", e))

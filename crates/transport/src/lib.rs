@@ -5,6 +5,7 @@ pub mod clock;
 pub mod codec;
 pub mod consumer;
 mod context;
+mod decode;
 mod error;
 mod fence;
 mod fold;

@@ -50,15 +50,9 @@ mod tests {
     /// The wait after a second in which `inputs` came at a time, every `every` ms.
     fn after(inputs: usize, every: u64) -> Option<Duration> {
         let mut pace = Pace::new(LONGEST);
-        let at = |ms| pace_start(&pace) + Duration::from_millis(ms);
-        let times: Vec<_> = (0..1_000 / every).map(|n| at(n * every)).collect();
-        let end = at(1_000);
-        times.into_iter().for_each(|now| pace.note(now, inputs));
-        pace.linger(end, 1, 500)
-    }
-
-    fn pace_start(pace: &Pace) -> Instant {
-        pace.since
+        let start = pace.since;
+        (0..1_000 / every).for_each(|n| pace.note(start + Duration::from_millis(n * every), inputs));
+        pace.linger(start + Duration::from_millis(1_000), 1, 500)
     }
 
     #[test]

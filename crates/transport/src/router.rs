@@ -127,8 +127,16 @@ impl<C: Context> Router<C> {
     /// unknown command must not vanish.
     pub(crate) fn wants(&self, topic: &str, name: &str) -> bool {
         self.routes.get(name).is_some_and(|route| route.topic == topic)
-            || self.replies.as_ref().is_some_and(|route| route.topic == topic)
-            || self.routes.values().any(|route| route.command && route.topic == topic)
+            || self.takes_replies(topic)
+            || self.takes_commands(topic)
+    }
+
+    pub(crate) fn takes_replies(&self, topic: &str) -> bool {
+        self.replies.as_ref().is_some_and(|route| route.topic == topic)
+    }
+
+    pub(crate) fn takes_commands(&self, topic: &str) -> bool {
+        self.routes.values().any(|route| route.command && route.topic == topic)
     }
 
     /// The topics this context reads, each once.

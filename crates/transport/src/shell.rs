@@ -7,8 +7,9 @@
 use crate::{
     codec::Codec,
     context::{Aggregate, Context},
+    decode::Decoder,
     error::{CallError, Error},
-    fold::{self, AnyAnswer, CallFold, Done, Fnv, Pass, Work},
+    fold::{AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
     pace::Pace,
     ports::{
@@ -354,19 +355,18 @@ impl<C: Context, S: Store> Shell<C, S> {
     }
 
     fn prepare(&self, input: Input<C>) -> Item<C> {
-        let (router, codec) = (&self.inner.router, &self.inner.codec);
+        let Inner { router, codec, config, .. } = &*self.inner;
+        let decoder = Decoder { router, codec, reply_topics: &config.reply_topics };
         match input {
             Input::Record(record) => {
                 let place = Some((record.topic.clone(), record.partition, record.offset + 1));
-                let work = fold::decode(router, codec, &self.inner.config.reply_topics, record, None);
+                let work = decoder.decode(record, None);
                 Item { span: work.as_ref().and_then(record_span::<C>), work, place, reply: None }
             }
             Input::Parked(parked, action) => {
                 let record = Arc::new(parked.record.clone());
                 let work = match action {
-                    ParkedAction::Release => {
-                        fold::decode(router, codec, &self.inner.config.reply_topics, record, Some(parked))
-                    }
+                    ParkedAction::Release => decoder.decode(record, Some(parked)),
                     ParkedAction::Skip => {
                         let (key, headers) = (record.key.as_deref(), record.headers.iter());
                         let envelope = Envelope::from_headers(&record.topic, key, headers).ok();

@@ -14,15 +14,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 async fn start(folder: &std::path::Path, name: &str) -> Result<Platform> {
-    Platform::start(PlatformOptions {
-        separate: false,
-        robots: 4,
-        pace_ms: 5,
-        prefix: format!("{name}{}", std::process::id()),
-        env: Vec::new(),
-        folder: folder.to_owned(),
-    })
-    .await
+    Platform::start(PlatformOptions { pace_ms: 5, ..PlatformOptions::test(folder, name) }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,18 +5,6 @@ use anyhow::{Context, Result};
 use load::{Crowd, Mall, Plan, Platform, PlatformOptions};
 use tokio_postgres::{Client, NoTls};
 
-async fn start(folder: &std::path::Path, prefix: &str) -> Result<Platform> {
-    let options = PlatformOptions {
-        separate: false,
-        robots: 4,
-        pace_ms: 0,
-        prefix: prefix.to_owned(),
-        env: Vec::new(),
-        folder: folder.to_owned(),
-    };
-    Platform::start(options).await
-}
-
 /// Some orders, all ended; answers one that was completed.
 async fn day(platform: &Platform, orders: usize) -> Result<String> {
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 3, 100).await?;
@@ -58,7 +46,7 @@ const METRICS: &[&str] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_there_after_a_day_in_the_mall() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let platform = start(folder.path(), &format!("metrics{}", std::process::id())).await?;
+    let platform = Platform::start(PlatformOptions::test(folder.path(), "metrics")).await?;
     day(&platform, 25).await?;
     let url = format!("{}/metrics", platform.http("all"));
     let mut missing = METRICS.to_vec();
@@ -159,7 +147,7 @@ async fn database(platform: &Platform, context: &str) -> Result<Client> {
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_names_the_invariant_and_the_id_for_each_kind_of_damage() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let platform = start(folder.path(), &format!("damage{}", std::process::id())).await?;
+    let platform = Platform::start(PlatformOptions::test(folder.path(), "damage")).await?;
     let order = day(&platform, 12).await?;
     let found = platform.ctl(&["sagas", "list", "--order", &order, "-o", "json"]).await?;
     let found: serde_json::Value = serde_json::from_str(&found)?;

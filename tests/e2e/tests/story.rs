@@ -5,18 +5,6 @@ use anyhow::{Context, Result};
 use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told};
 use std::time::Duration;
 
-async fn start(folder: &std::path::Path, name: &str) -> Result<Platform> {
-    Platform::start(PlatformOptions {
-        separate: false,
-        robots: 4,
-        pace_ms: 0,
-        prefix: format!("{name}{}", std::process::id()),
-        env: Vec::new(),
-        folder: folder.to_owned(),
-    })
-    .await
-}
-
 async fn day(platform: &Platform, seed: u64, orders: usize) -> Result<Vec<Told>> {
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 3, 100).await?;
     let plan = Plan::draw(seed, orders, mall.ordinary.len());
@@ -44,7 +32,7 @@ async fn trace(service: &str, order: &str, complete: impl Fn(&str) -> bool) -> R
 #[tokio::test(flavor = "multi_thread")]
 async fn every_order_ends_as_its_story_says_and_all_invariants_hold() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let platform = start(folder.path(), "story").await?;
+    let platform = Platform::start(PlatformOptions::test(folder.path(), "story")).await?;
     let told = day(&platform, 11, 60).await?;
     for one in &told {
         assert_eq!(Some(one.end.as_str()), one.scenario.map(Scenario::end), "order {}", one.order_id);

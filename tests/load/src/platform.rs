@@ -28,6 +28,20 @@ pub struct PlatformOptions {
     pub folder: PathBuf,
 }
 
+impl PlatformOptions {
+    /// For tests: one process, robots that take no time, and a prefix that no other run has.
+    pub fn test(folder: &Path, name: &str) -> Self {
+        Self {
+            separate: false,
+            robots: 4,
+            pace_ms: 0,
+            prefix: format!("{name}{}", std::process::id()),
+            env: Vec::new(),
+            folder: folder.to_owned(),
+        }
+    }
+}
+
 /// Every role that `all` runs.
 pub const ROLES: [&str; 9] = [
     "stores",

@@ -15,22 +15,11 @@ use schemas::grpc::{
     stores::{ListStoresRequest, StoreReasonRequest, StoreRequest, stores_client::StoresClient},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 const KAFKA_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn options(folder: &Path, name: &str) -> PlatformOptions {
-    PlatformOptions {
-        separate: false,
-        robots: 4,
-        pace_ms: 0,
-        prefix: format!("{name}{}", std::process::id()),
-        env: Vec::new(),
-        folder: folder.to_owned(),
-    }
-}
 
 async fn open_mall(platform: &Platform, run: &str) -> Result<Crowd> {
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 3, 100).await?;
@@ -90,7 +79,7 @@ async fn close_a_store(platform: &Platform) -> Result<()> {
 async fn a_stock_python_client_reads_every_record_of_every_topic() -> Result<()> {
     let python = Python::ready().await?;
     let folder = tempfile::tempdir()?;
-    let platform = Platform::start(options(folder.path(), "stock")).await?;
+    let platform = Platform::start(PlatformOptions::test(folder.path(), "stock")).await?;
     let crowd = open_mall(&platform, "stock").await?;
     let plan = Plan::draw(3, 30, crowd.mall.ordinary.len());
     each_ended_as_planned(&crowd.shop(&plan, |_| {}).await?);
@@ -168,7 +157,7 @@ async fn give_back(platform: &Platform, told: &[Told]) -> Result<()> {
 async fn payments_in_python_bears_duplicates_and_a_kill_in_mid_flight() -> Result<()> {
     let python = Python::ready().await?;
     let folder = tempfile::tempdir()?;
-    let platform = Platform::start_without(options(folder.path(), "python"), &["payments"]).await?;
+    let platform = Platform::start_without(PlatformOptions::test(folder.path(), "python"), &["payments"]).await?;
     let payments = python.payments(&platform, folder.path(), &[]).await?;
     let crowd = open_mall(&platform, "python").await?;
     let plan = Plan::draw(8, 80, crowd.mall.ordinary.len());

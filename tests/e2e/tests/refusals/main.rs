@@ -48,12 +48,8 @@ impl Stage {
             ("MALLBOTS_PAYMENTS_LIMIT", LIMIT.to_string()),
         ];
         let platform = Platform::start(PlatformOptions {
-            separate: false,
-            robots: 4,
-            pace_ms: 0,
-            prefix: format!("refusals{}", std::process::id()),
             env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            folder: folder.to_owned(),
+            ..PlatformOptions::test(folder, "refusals")
         })
         .await?;
         let mall = Mall::open(platform.url("stores"), platform.url("depot"), 2, 20).await?;

@@ -194,7 +194,7 @@ async fn show_one(platform: &Platform, told: &[Told]) -> Result<()> {
     }
     match (std::env::var("MALLBOTS_JAEGER"), first["trace_id"].as_str()) {
         (Ok(jaeger), Some(trace)) if !trace.is_empty() => {
-            println!("its trace: {jaeger}/api/traces/{trace}  or  mallctl trace {}", one.order_id);
+            println!("its trace, while Jaeger runs: {jaeger}/api/traces/{trace}  or  mallctl trace {}", one.order_id);
         }
         _ => println!("no trace: Jaeger is not running"),
     }
