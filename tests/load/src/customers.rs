@@ -291,7 +291,9 @@ impl Visit<'_> {
                         Ok(text) if status.is_success() => {
                             return Ok(Answer::Ok(serde_json::from_str(&text).unwrap_or_default()));
                         }
-                        Ok(text) if !may_change(status, path) => return Ok(Answer::Refused(status, code_of(&text))),
+                        Ok(text) if !may_change(status, &code_of(&text)) => {
+                            return Ok(Answer::Refused(status, code_of(&text)));
+                        }
                         Ok(text) => format!("{status} {text}"),
                         Err(error) => error.to_string(),
                     }
@@ -306,9 +308,10 @@ impl Visit<'_> {
     }
 }
 
-/// Whether asking again may bring another answer. The catalogue reaches orders by a topic: a new product may be a moment late.
-fn may_change(status: StatusCode, path: &str) -> bool {
-    status.is_server_error() || status == StatusCode::NOT_FOUND && path.contains("/items/")
+/// Whether asking again may bring another answer. A new product, and its store's approval, reach orders by topics, each by
+/// its own: both may be a moment late.
+fn may_change(status: StatusCode, code: &str) -> bool {
+    status.is_server_error() || ["orders.unknown_product", "orders.store_not_participating"].contains(&code)
 }
 
 fn code_of(problem: &str) -> String {
