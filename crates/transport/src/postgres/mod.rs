@@ -1,5 +1,6 @@
 //! The store on PostgreSQL: each method is one round trip where it can be, each table one statement a batch.
 
+mod lane;
 pub mod outbox;
 mod rows;
 mod tx;
@@ -15,6 +16,7 @@ use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 use tokio_postgres::{NoTls, error::SqlState};
 use uuid::Uuid;
 
+pub use lane::Lane;
 pub use tx::PgTx;
 
 mod migrations {
@@ -41,6 +43,7 @@ impl PgConfig {
 pub struct PgStore {
     pool: Pool,
     sql: Arc<Sql>,
+    lanes: lane::Lanes,
 }
 
 /// Statements per kind. Kinds are constants of the program ([`crate::Aggregate::KIND`]), checked to be plain identifiers,
@@ -75,7 +78,7 @@ impl PgStore {
             .map_err(|e| Error::Fatal(e.to_string()))?;
         let all = kinds.iter().copied().chain([crate::FENCE]);
         let kinds = all.map(|kind| Ok((kind, rows::KindSql::new(kind)?))).collect::<Result<_, Error>>()?;
-        Ok(Self { pool, sql: Arc::new(Sql { kinds }) })
+        Ok(Self { pool, sql: Arc::new(Sql { kinds }), lanes: lane::Lanes::default() })
     }
 
     /// Brings the database to this version: first the platform's tables, then `own`, the context's. Forward only.
@@ -116,22 +119,14 @@ pub(crate) fn classify(what: &'static str, error: tokio_postgres::Error) -> Erro
 
 impl Store for PgStore {
     type Tx = PgTx;
-    type Token = i64;
+    type Token = Arc<Lane>;
 
     async fn begin(&self) -> Result<PgTx, Error> {
-        Ok(PgTx::new(self.client().await?, self.sql.clone()))
+        Ok(PgTx::new(self.client().await?, self.sql.clone(), self.lanes.take()))
     }
 
-    async fn committed(&self, token: &i64) -> Result<bool, Error> {
-        let client = self.client().await?;
-        let sql = "SELECT pg_xact_status($1::text::xid8)";
-        let statement = client.prepare_cached(sql).await.map_err(|e| classify("outcome", e))?;
-        let row = client.query_one(&statement, &[&token.to_string()]).await.map_err(|e| classify("outcome", e))?;
-        match row.get::<_, Option<&str>>(0) {
-            Some("committed") => Ok(true),
-            Some("aborted") | None => Ok(false),
-            Some(other) => Err(Error::retry("outcome", other)),
-        }
+    async fn committed(&self, token: &Arc<Lane>) -> Result<bool, Error> {
+        token.stands(self).await
     }
 
     async fn now_ms(&self) -> Result<i64, Error> {
@@ -238,6 +233,7 @@ impl Store for PgStore {
 
     async fn sweep(&self) -> Result<u64, Error> {
         let client = self.client().await?;
+        lane::sweep(&client).await?;
         let sql = "DELETE FROM idempotency WHERE created_at < now() - interval '24 hours'";
         client.execute(sql, &[]).await.map_err(|e| classify("sweep", e))
     }

@@ -1,6 +1,6 @@
 //! A batch's transaction: statements of one step are pipelined, so a step costs one round trip whatever it touches.
 
-use super::{Sql, classify, outbox, rows};
+use super::{Lane, Sql, classify, outbox, rows};
 use crate::{
     error::Error,
     ports::{
@@ -25,22 +25,22 @@ pub struct PgTx {
     client: Option<Object>,
     sql: Arc<Sql>,
     begun: bool,
-    /// The transaction's id, by which the outcome of a commit can be asked for later.
-    xid: i64,
+    /// By which the outcome of a commit can be asked for later.
+    lane: Arc<Lane>,
     /// The outbox table writers use now.
     table: i16,
 }
 
 /// What a transaction is told at its beginning.
 struct Head {
-    xid: i64,
     now_ms: i64,
     table: i16,
 }
 
 impl PgTx {
-    pub(super) fn new(client: Object, sql: Arc<Sql>) -> Self {
-        Self { client: Some(client), sql, begun: false, xid: 0, table: 0 }
+    pub(super) fn new(client: Object, sql: Arc<Sql>, lane: Lane) -> Self {
+        let lane = Arc::new(lane);
+        Self { client: Some(client), sql, begun: false, lane, table: 0 }
     }
 
     fn client(&self) -> Result<&Object, Error> {
@@ -84,14 +84,13 @@ impl PgTx {
         if !fresh {
             return Ok(None);
         }
-        let sql = "SELECT pg_current_xact_id()::text::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
-                   (SELECT current FROM outbox_current)";
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, (SELECT current FROM outbox_current)";
         let client = self.client()?;
         let begin = async { client.batch_execute("BEGIN").await.map_err(|e| classify("begin", e)) };
         let head = self.query("begin", sql, &[]);
         let ((), head) = both(begin, head).await?;
         let row = head.first().ok_or_else(|| Error::retry("begin", "no answer"))?;
-        Ok(Some(Head { xid: row.get(0), now_ms: row.get(1), table: row.get(2) }))
+        Ok(Some(Head { now_ms: row.get(0), table: row.get(1) }))
     }
 
     /// Whether nothing was sent yet. From now on the connection is not reused before the transaction's end.
@@ -102,7 +101,7 @@ impl PgTx {
     /// Keeps what the beginning told; answers the time, 0 when it was told before.
     fn note(&mut self, head: Option<Head>) -> i64 {
         let Some(head) = head else { return 0 };
-        (self.xid, self.table) = (head.xid, head.table);
+        self.table = head.table;
         head.now_ms
     }
 
@@ -199,7 +198,8 @@ impl PgTx {
         let outbox = outbox::insert(self.client()?, self.table, &changes.outbox);
         let timers = self.save_timers(changes);
         let park = self.park(consumer, &changes.park);
-        let rest = both(self.save_answers(changes), self.save_journal(changes));
+        let witness = self.lane.mark(self.client()?);
+        let rest = both(both(self.save_answers(changes), self.save_journal(changes)), witness);
         let ((), ((), (ids, ((), ((), _))))) =
             both(saves, both(marks, both(outbox, both(timers, both(park, rest))))).await?;
         Ok(Committed { outbox: ids.into_iter().map(|id| (id, self.table)).collect() })
@@ -362,7 +362,7 @@ impl PgTx {
 }
 
 impl Tx for PgTx {
-    type Token = i64;
+    type Token = Arc<Lane>;
 
     async fn load(&mut self, consumer: &str, wanted: &Wanted) -> Result<Loaded, Error> {
         let begin = self.open();
@@ -377,7 +377,7 @@ impl Tx for PgTx {
         Ok(Loaded { now_ms, rows, peeks, claimed, marks, parked, held, answers })
     }
 
-    async fn commit(mut self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<i64>> {
+    async fn commit(mut self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<Arc<Lane>>> {
         let begin = self.open();
         let head = self.begin(begin).await.map_err(CommitError::Failed)?;
         self.note(head);
@@ -390,7 +390,7 @@ impl Tx for PgTx {
             }
             // The server said no: nothing happened. Anything else leaves the outcome open.
             Err(e) if e.as_db_error().is_some() && !e.is_closed() => Err(CommitError::Failed(classify("commit", e))),
-            Err(_) => Err(CommitError::Unknown(self.xid)),
+            Err(_) => Err(CommitError::Unknown(self.lane.clone())),
         }
     }
 }
