@@ -10,6 +10,7 @@ use message::{Direction, EffectKey, Envelope, SagaRef};
 use saga::{ChildEnd, Definition, Effect, Input, Lifecycle, Phase, Reply, Route, Timer, TimerKind};
 use schemas::{depot, orchestrator as events, orders, payments, topics};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use transport::{Fold, Router, Stop, Unit};
 use uuid::Uuid;
 
@@ -95,17 +96,20 @@ pub enum Fed {
 
 /// Gives inputs to a saga. The refusal is an operator's verb that does not apply.
 pub fn feed(context: &Orchestrator, unit: &mut Unit, id: Uuid, inputs: Vec<Input>) -> Fold<Fed> {
-    let Some(mut instance) = unit.get::<Instance>(id)? else { return Ok(Fed::Unknown) };
-    let (saga_type, version) = (instance.progress.saga_type.clone(), instance.progress.version);
-    let definition = context.definition(&saga_type, version).cloned();
+    let Some(instance) = unit.read::<Instance>(id)? else { return Ok(Fed::Unknown) };
+    let (saga_type, version) = (&instance.progress.saga_type, instance.progress.version);
+    let definition = context.definition(saga_type, version).cloned();
     let definition = definition.ok_or_else(|| Stop::Poison(format!("no definition {saga_type} version {version}")))?;
     unit.follow(instance.trace_context(), Some(instance.progress.key.clone()));
+    drop(instance);
     for input in inputs {
+        // Read anew each time: what follows from an input may come back to this saga, as the end of a child does.
+        let Some(instance) = unit.get::<Instance>(id)? else { return Ok(Fed::Unknown) };
         let was_terminal = instance.progress.phase().is_terminal();
         let Instance { progress, timers, started_ms, updated_ms, trace, child_of } = instance;
         let (progress, effects) = saga::decide(&definition, progress, input);
         let next = Instance { progress, timers, started_ms, updated_ms, trace, child_of };
-        instance = apply(context, unit, id, next, was_terminal, effects)?;
+        apply(context, unit, id, next, was_terminal, effects)?;
     }
     Ok(Fed::Known)
 }
@@ -118,14 +122,14 @@ fn begin(
     start: &Value,
     child_of: Option<EffectKey>,
 ) -> Fold<()> {
-    if unit.get::<Instance>(id)?.is_some() {
+    if unit.read::<Instance>(id)?.is_some() {
         return Ok(());
     }
     let (progress, effects) = saga::start(definition, id, start).map_err(|e| Stop::Poison(e.to_string()))?;
     let now = unit.now_ms();
     let trace = unit.meta().trace.map(|t| t.to_string());
     let instance = Instance { progress, timers: Vec::new(), started_ms: now, updated_ms: now, trace, child_of };
-    apply(context, unit, id, instance, false, effects).map(|_| ())
+    apply(context, unit, id, instance, false, effects)
 }
 
 /// Carries the decisions out: everything lands in the transaction that saves the progress.
@@ -136,7 +140,7 @@ fn apply(
     mut instance: Instance,
     was_terminal: bool,
     effects: Vec<Effect>,
-) -> Fold<Instance> {
+) -> Fold<()> {
     let now = unit.now_ms();
     instance.updated_ms = now;
     let mut noticed = Vec::new();
@@ -149,7 +153,8 @@ fn apply(
             other => rest.push(other),
         }
     }
-    unit.put(id, instance.clone());
+    let instance = Arc::new(instance);
+    unit.put_shared(id, instance.clone());
     for effect in rest {
         match effect {
             Effect::SetTimer { .. } | Effect::CancelTimer(_) => {}
@@ -191,7 +196,7 @@ fn apply(
     if !noticed.is_empty() {
         unit.ask_outside(noticed);
     }
-    Ok(instance)
+    Ok(())
 }
 
 /// A timer that is no longer wanted: when it was a deadline, the answer came, and it is known how long that took.

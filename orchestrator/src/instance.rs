@@ -10,9 +10,21 @@ use uuid::Uuid;
 const NAMESPACE: Uuid = Uuid::from_u128(0x6b1f_5d0e_52a7_4c1b_9f0e_3d1c_7a54_e2b1);
 
 /// The id of the saga of this type and business key: there can be only one, so a repeated start finds it.
+///
+/// A hash (UUIDv5); where the key begins with a UUID that follows time, as ids of orders do, the hash has its timestamp in
+/// front (UUIDv8, RFC 9562): what is new then lies together in every index of sagas, however many have ended.
 pub fn saga_id(saga_type: &str, business_key: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{saga_type}/{business_key}").as_bytes())
+    let hash = Uuid::new_v5(&NAMESPACE, format!("{saga_type}/{business_key}").as_bytes());
+    let about = business_key.get(..UUID_CHARS).and_then(|id| Uuid::parse_str(id).ok());
+    let Some(about) = about.filter(|id| matches!(id.get_version_num(), 7 | 8)) else { return hash };
+    let mut bytes = hash.into_bytes();
+    bytes[..TIMESTAMP_BYTES].copy_from_slice(&about.as_bytes()[..TIMESTAMP_BYTES]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
+
+const UUID_CHARS: usize = 36;
+/// The milliseconds that a UUIDv7 begins with.
+const TIMESTAMP_BYTES: usize = 6;
 
 /// One saga.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,5 +90,31 @@ impl Aggregate for Instance {
 
     fn wake_at_ms(&self) -> Option<i64> {
         self.timers.iter().map(|d| d.due_ms).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EARLY: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+    const LATE: &str = "01890a5d-ac97-7000-8000-000000000000";
+
+    #[test]
+    fn a_saga_has_one_id_whoever_asks_and_no_other_has_it() {
+        let id = saga_id("order-fulfilment", EARLY);
+        assert_eq!(id, saga_id("order-fulfilment", EARLY));
+        assert_ne!(id, saga_id("return-and-refund", EARLY));
+        assert_ne!(id, saga_id("order-fulfilment", "01890a5d-ac96-774b-bcce-b302099a8058"));
+        assert_ne!(saga_id("a", "key"), saga_id("a", "yek"));
+    }
+
+    #[test]
+    fn ids_of_sagas_and_of_their_children_follow_the_time_of_what_they_are_about() {
+        let (early, late) = (saga_id("order-fulfilment", EARLY), saga_id("order-fulfilment", LATE));
+        let child = saga_id("cancel", &format!("{early}/cancel/do/1"));
+        assert!(early < late && child < late);
+        assert_eq!(&early.as_bytes()[..TIMESTAMP_BYTES], &child.as_bytes()[..TIMESTAMP_BYTES]);
+        assert_ne!(early, child);
     }
 }

@@ -96,10 +96,21 @@ pub struct Round {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Leg<S> {
     pub state: S,
-    /// Commands sent so far, which is the last attempt's number; 0 when none was.
+    /// Commands sent so far, which is the last attempt's number; 0 when none was. Most are answered at once, so that one
+    /// is what is meant where nothing is stored.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub sent: u32,
     /// How many more may be sent before somebody has to look.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub left: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(n: &u32) -> bool {
+    *n == 1
 }
 
 /// What is known of a do.

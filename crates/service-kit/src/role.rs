@@ -2,7 +2,11 @@
 
 use crate::{ServiceConfig, health};
 use anyhow::Context as _;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tonic::{service::Routes, transport::Server};
 use transport::{
@@ -29,6 +33,8 @@ pub struct Role<C: Context> {
 
 /// How long workers have to finish after the signal.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a migration that has begun may take.
+const MIGRATION: Duration = Duration::from_secs(10);
 
 impl<C: Context> Role<C> {
     /// Waits until the registry knows our schemas; everything else connects when it is needed.
@@ -82,6 +88,7 @@ impl<C: Context> Role<C> {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         self.start_workers(gate);
+        self.check_database();
         let grpc = TcpListener::bind(self.config.listen)
             .await
             .with_context(|| format!("{}: cannot listen on {}", C::NAME, self.config.listen))?;
@@ -119,6 +126,39 @@ impl<C: Context> Role<C> {
         self.config.ready.set(false);
         self.finish().await;
         failed.map_or(Ok(()), |why| Err(anyhow::anyhow!("{}: a worker stopped: {why}", C::NAME)))
+    }
+
+    /// Ends the role when its database is, and stays, older than the program: a migration may be under way just now, and
+    /// Postgres may be away.
+    fn check_database(&mut self) {
+        let (store, failure) = (self.shell.store().clone(), self.failure.clone());
+        self.spawn(|stop| async move {
+            let known = async {
+                let mut since = None;
+                loop {
+                    match store.outdated().await {
+                        Ok(None) => return None,
+                        Ok(Some(why)) => {
+                            let since: &mut Instant = since.get_or_insert_with(|| {
+                                tracing::warn!(role = C::NAME, why, "waits for the migration");
+                                Instant::now()
+                            });
+                            if since.elapsed() >= MIGRATION {
+                                return Some(why);
+                            }
+                        }
+                        Err(error) => tracing::debug!(role = C::NAME, %error, "asking for the database's version"),
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            };
+            tokio::select! {
+                () = stop.wait() => {}
+                outdated = known => if let Some(why) = outdated {
+                    failure.send_replace(Some(why));
+                },
+            }
+        });
     }
 
     fn start_workers<G: Gate>(&mut self, gate: G) {

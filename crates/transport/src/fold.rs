@@ -12,7 +12,7 @@ use crate::{
     router::{Handler, Router},
     unit::{Emit, Fold, Key, Meta, Unit},
 };
-use message::{Direction, Envelope, Refusal, Stream, TraceContext};
+use message::{Direction, Envelope, Refusal, SagaRef, Stream, TraceContext};
 use std::{
     any::Any,
     collections::{BTreeMap, HashMap, HashSet},
@@ -528,20 +528,20 @@ fn meta(envelope: &Envelope, trace: Option<TraceContext>) -> Meta {
 /// The fence around a command (design: effect keys): see [`Conversation::admit`].
 fn fold_command<C: Context>(context: &C, unit: &mut Unit, envelope: &Envelope, handler: &Handler<C>) -> Fold<()> {
     let saga = envelope.saga.as_ref().ok_or_else(|| Stop::Poison("a command without saga headers".into()))?;
-    let id = saga.effect.saga_id;
-    let mut talk = unit.get::<Conversation>(id)?.unwrap_or_else(|| Conversation::new(saga));
-    let met = talk.admit(saga);
-    unit.put(id, talk.clone());
-    match met {
+    match admit(unit, saga)? {
         Fenced::Waiting => Ok(()),
-        Fenced::Answered(given) => unit.reply(&talk.saga_ref(&saga.effect, saga.attempt), &given),
+        Fenced::Answered(given) => {
+            let talk = unit.read::<Conversation>(saga.effect.saga_id)?;
+            let to = talk.map(|talk| talk.saga_ref(&saga.effect, saga.attempt));
+            to.map_or(Ok(()), |to| unit.reply(to, given))
+        }
         Fenced::Barred(refusal) => unit.answer_any(&saga.effect, Err(refusal)),
         Fenced::New => match handler(context, unit, envelope) {
             Ok(None) => Ok(()),
             Ok(Some(reply)) => unit.answer_any(&saga.effect, Ok(reply)),
             Err(Stop::Refused(refusal)) => {
                 unit.discard_staged();
-                unit.put(id, talk);
+                admit(unit, saga)?;
                 unit.answer_any(&saga.effect, Err(refusal))
             }
             Err(other) => Err(other),
@@ -549,15 +549,21 @@ fn fold_command<C: Context>(context: &C, unit: &mut Unit, envelope: &Envelope, h
     }
 }
 
+/// Notes the command in the saga's conversation, and says how it is met.
+fn admit(unit: &mut Unit, saga: &SagaRef) -> Fold<Fenced> {
+    let id = saga.effect.saga_id;
+    let mut talk = unit.get::<Conversation>(id)?.unwrap_or_else(|| Conversation::new(saga));
+    let met = talk.admit(saga);
+    unit.put(id, talk);
+    Ok(met)
+}
+
 /// A skipped do is barred and refused, a skipped undo refused for good, so that its saga becomes stuck and visible.
 fn skip_command(unit: &mut Unit, envelope: &Envelope) -> Fold<()> {
     let Some(saga) = &envelope.saga else { return Ok(()) };
-    let id = saga.effect.saga_id;
-    let mut talk = unit.get::<Conversation>(id)?.unwrap_or_else(|| Conversation::new(saga));
-    if talk.admit(saga) != Fenced::New {
+    if admit(unit, saga)? != Fenced::New {
         return Ok(());
     }
-    unit.put(id, talk);
     let what = match saga.effect.direction {
         Direction::Do => "was given up by an operator and is not carried out",
         Direction::Undo => "could not be undone: an operator gave the command up",

@@ -31,6 +31,7 @@ pub use context::{Aggregate, Context, Kinds};
 pub use error::{CallError, Error, Stop};
 pub use fence::{Conversation, FENCE, Fenced};
 pub use fold::running_hash;
+pub use pace::Linger;
 pub use router::{Answer, Router};
 pub use shell::{Call, Idempotency, Shell, ShellConfig};
 pub use unit::{Claim, Fold, Unit};

@@ -5,23 +5,35 @@
 
 use std::time::{Duration, Instant};
 
-/// Inputs per second up to which nothing waits, and from which on the wait is longest.
-const CALM: f64 = 800.0;
-const BUSY: f64 = 1_600.0;
 /// How long inputs are counted for one figure; it holds for as long again.
 const WINDOW: Duration = Duration::from_millis(250);
 
+/// How long batches wait for more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Linger {
+    pub longest: Duration,
+    /// Inputs per second up to which nothing waits; at twice as many the wait is the longest.
+    pub from: f64,
+}
+
+impl Linger {
+    /// From 800 inputs per second on.
+    pub const fn under_load(longest: Duration) -> Self {
+        Self { longest, from: 800.0 }
+    }
+}
+
 /// The rate of recent inputs and the wait that follows from it.
 pub(crate) struct Pace {
-    longest: Duration,
+    linger: Linger,
     since: Instant,
     count: usize,
     rate: f64,
 }
 
 impl Pace {
-    pub fn new(longest: Duration) -> Self {
-        Self { longest, since: Instant::now(), count: 0, rate: 0.0 }
+    pub fn new(linger: Linger) -> Self {
+        Self { linger, since: Instant::now(), count: 0, rate: 0.0 }
     }
 
     pub fn note(&mut self, now: Instant, inputs: usize) {
@@ -35,9 +47,10 @@ impl Pace {
 
     /// How long a batch that has `inputs` of at most `most` inputs waits for more; `None`: it starts now.
     pub fn linger(&self, now: Instant, inputs: usize, most: usize) -> Option<Duration> {
-        let recent = now.saturating_duration_since(self.since) < 2 * WINDOW;
-        let share = ((self.rate - CALM) / (BUSY - CALM)).clamp(0.0, 1.0);
-        (recent && share > 0.0 && inputs < most / 2).then(|| self.longest.mul_f64(share))
+        let Linger { longest, from } = self.linger;
+        let recent = now.saturating_duration_since(self.since) < 2 * WINDOW + longest;
+        let share = (self.rate / from - 1.0).clamp(0.0, 1.0);
+        (recent && share > 0.0 && inputs < most / 2).then(|| longest.mul_f64(share))
     }
 }
 
@@ -49,7 +62,7 @@ mod tests {
 
     /// The wait after a second in which `inputs` came at a time, every `every` ms.
     fn after(inputs: usize, every: u64) -> Option<Duration> {
-        let mut pace = Pace::new(LONGEST);
+        let mut pace = Pace::new(Linger::under_load(LONGEST));
         let start = pace.since;
         (0..1_000 / every).for_each(|n| pace.note(start + Duration::from_millis(n * every), inputs));
         pace.linger(start + Duration::from_millis(1_000), 1, 500)
@@ -71,7 +84,7 @@ mod tests {
 
     #[test]
     fn after_a_pause_nothing_waits() {
-        let mut pace = Pace::new(LONGEST);
+        let mut pace = Pace::new(Linger::under_load(LONGEST));
         let start = pace.since;
         (0..100).for_each(|n| pace.note(start + Duration::from_millis(n * 10), 100));
         assert!(pace.linger(start + Duration::from_millis(1_000), 1, 500).is_some());
@@ -80,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_half_full_does_not_wait() {
-        let mut pace = Pace::new(LONGEST);
+        let mut pace = Pace::new(Linger::under_load(LONGEST));
         let start = pace.since;
         (0..100).for_each(|n| pace.note(start + Duration::from_millis(n * 10), 100));
         let now = start + Duration::from_millis(1_000);

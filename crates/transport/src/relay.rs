@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     error::Error,
     metric_names as m,
-    pace::Pace,
+    pace::{Linger, Pace},
     ports::{Lease, Log, NewRecord, OutboxRow, Store},
     shell::{Inner, Shell},
     spans,
@@ -100,7 +100,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             rotate_at,
             watch_at: now,
             scan_pause,
-            pace: Pace::new(LONGEST_LINGER),
+            pace: Pace::new(LINGER),
             last_sent: HashMap::new(),
             undeleted: HashSet::new(),
         }
@@ -373,8 +373,8 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
     }
 }
 
-/// Longest wait for more rows, under load.
-const LONGEST_LINGER: Duration = Duration::from_millis(10);
+/// The wait for more rows, under load.
+const LINGER: Linger = Linger::under_load(Duration::from_millis(10));
 /// Less than this left on the lease is treated as none.
 const LEASE_MARGIN: Duration = Duration::from_millis(500);
 /// Between looks at how much waits.

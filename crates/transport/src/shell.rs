@@ -11,7 +11,7 @@ use crate::{
     error::{CallError, Error},
     fold::{AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
-    pace::Pace,
+    pace::{Linger, Pace},
     ports::{
         CommitError, IdempotencyKey, Loaded, Mark, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx,
         Wanted,
@@ -48,8 +48,8 @@ pub struct ShellConfig {
     pub outbox_limit: u64,
     /// Where commands may ask to be answered; empty: anywhere. An answer to a topic that does not exist would stop the relay.
     pub reply_topics: Vec<String>,
-    /// Longest wait of a batch for more inputs, under load; batches never wait while little comes.
-    pub linger: Duration,
+    /// How long a batch waits for more inputs under load; batches never wait while little comes.
+    pub linger: Linger,
     /// Seeds ids in tests; drawn at random otherwise.
     pub id_seed: Option<u64>,
 }
@@ -62,7 +62,7 @@ impl Default for ShellConfig {
             call_timeout: Duration::from_secs(10),
             outbox_limit: 200_000,
             reply_topics: Vec::new(),
-            linger: Duration::from_millis(25),
+            linger: Linger::under_load(Duration::from_millis(25)),
             id_seed: None,
         }
     }

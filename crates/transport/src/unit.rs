@@ -36,9 +36,10 @@ pub struct Claim {
 /// How many more rows than wished for a claim brings, so that a fold has a choice (the nearest robot).
 const CLAIM_SPARE: usize = 8;
 
-/// A typed aggregate with its type erased.
+/// A typed aggregate with its type erased: an `Arc` of it, so that reading copies nothing.
 pub(crate) trait State: Send {
     fn any(&self) -> &dyn Any;
+    fn any_mut(&mut self) -> &mut dyn Any;
     /// (status, parent, rank, wake, JSON)
     fn save(&self) -> Result<Saved, serde_json::Error>;
 }
@@ -51,11 +52,14 @@ pub(crate) struct Saved {
     pub json: String,
 }
 
-struct Held<A>(A);
+struct Held<A>(Arc<A>);
 
 impl<A: Aggregate> State for Held<A> {
     fn any(&self) -> &dyn Any {
         &self.0
+    }
+    fn any_mut(&mut self) -> &mut dyn Any {
+        &mut self.0
     }
     fn save(&self) -> Result<Saved, serde_json::Error> {
         Ok(Saved {
@@ -63,7 +67,7 @@ impl<A: Aggregate> State for Held<A> {
             parent: self.0.parent(),
             rank: self.0.rank(),
             wake_at_ms: self.0.wake_at_ms(),
-            json: serde_json::to_string(&self.0)?,
+            json: serde_json::to_string(&*self.0)?,
         })
     }
 }
@@ -202,6 +206,11 @@ impl Unit {
 
     /// The aggregate with this id, locked; `None` when there is none.
     pub fn get<A: Aggregate>(&mut self, id: Uuid) -> Fold<Option<A>> {
+        Ok(self.read(id)?.map(Arc::unwrap_or_clone))
+    }
+
+    /// As [`Unit::get`], without a copy: for what this fold only looks at.
+    pub fn read<A: Aggregate>(&mut self, id: Uuid) -> Fold<Option<Arc<A>>> {
         let key = (A::KIND, id);
         if let Some(state) = self.staged.values.get(&key) {
             return downcast(state.as_ref()).map(Some);
@@ -221,13 +230,14 @@ impl Unit {
         if self.staged.values.contains_key(&key) || self.slots.contains_key(&key) {
             return self.get(id);
         }
-        match self.peeks.get_mut(&key) {
-            Some(slot) => read(slot),
+        let found: Option<Arc<A>> = match self.peeks.get_mut(&key) {
+            Some(slot) => read(slot)?,
             None => {
                 self.needs.peeks.entry(A::KIND).or_default().insert(id);
-                Err(Stop::Need)
+                return Err(Stop::Need);
             }
-        }
+        };
+        Ok(found.map(Arc::unwrap_or_clone))
     }
 
     /// As [`Unit::peek`] for many at once: one need, not one after another.
@@ -238,7 +248,19 @@ impl Unit {
 
     /// Saves the aggregate. It must have been read with [`Unit::get`] or claimed, so that it is locked and its version known.
     pub fn put<A: Aggregate>(&mut self, id: Uuid, aggregate: A) {
+        self.put_shared(id, Arc::new(aggregate));
+    }
+
+    /// As [`Unit::put`], for who goes on looking at what was put.
+    pub fn put_shared<A: Aggregate>(&mut self, id: Uuid, aggregate: Arc<A>) {
         self.staged.values.insert((A::KIND, id), Box::new(Held(aggregate)));
+    }
+
+    /// The aggregate as this fold leaves it so far, to be changed where it is.
+    fn change<A: Aggregate>(&mut self, id: Uuid) -> Fold<&mut A> {
+        self.touch::<A>(id)?;
+        let staged = self.staged.values.get_mut(&(A::KIND, id)).and_then(|s| s.any_mut().downcast_mut::<Arc<A>>());
+        staged.map(Arc::make_mut).ok_or_else(|| Stop::Poison(format!("two types share the kind `{}`", A::KIND)))
     }
 
     /// One row of kind `A` that satisfies `claim`, chosen by `choose` among those that are free (an index into the slice);
@@ -307,10 +329,10 @@ impl Unit {
     /// Marks the aggregate as changed, since its streams move with it.
     fn touch<A: Aggregate>(&mut self, id: Uuid) -> Fold<()> {
         if !self.staged.values.contains_key(&(A::KIND, id)) {
-            let aggregate = self.get::<A>(id)?;
+            let aggregate = self.read::<A>(id)?;
             let aggregate =
                 aggregate.ok_or_else(|| Stop::Poison(format!("{} {id} emits before it exists", A::KIND)))?;
-            self.put(id, aggregate);
+            self.put_shared(id, aggregate);
         }
         Ok(())
     }
@@ -322,12 +344,12 @@ impl Unit {
     }
 
     pub(crate) fn answer_any(&mut self, effect: &EffectKey, answer: Result<Outgoing, Refusal>) -> Fold<()> {
-        let talk = self.get::<Conversation>(effect.saga_id)?;
-        let mut talk = talk.ok_or_else(|| Stop::Poison(format!("an answer to {effect}, which nobody asked for")))?;
+        if self.read::<Conversation>(effect.saga_id)?.is_none() {
+            return Err(Stop::Poison(format!("an answer to {effect}, which nobody asked for")));
+        }
         let given = self.given(answer)?;
-        let saga = talk.record(effect, &given).map_err(Stop::Poison)?;
-        self.put(effect.saga_id, talk);
-        self.reply(&saga, &given)
+        let saga = self.change::<Conversation>(effect.saga_id)?.record(effect, &given).map_err(Stop::Poison)?;
+        self.reply(saga, given)
     }
 
     pub(crate) fn given(&self, answer: Result<Outgoing, Refusal>) -> Fold<Given> {
@@ -339,17 +361,13 @@ impl Unit {
         Ok(Given { outcome, name: outgoing.name.to_owned(), value })
     }
 
-    pub(crate) fn reply(&mut self, saga: &SagaRef, given: &Given) -> Fold<()> {
+    pub(crate) fn reply(&mut self, saga: SagaRef, given: Given) -> Fold<()> {
         let id = saga.effect.saga_id;
         self.touch::<Conversation>(id)?;
-        let envelope = EmitHead { name: given.name.clone(), saga: Some(saga.clone()), outcome: Some(given.outcome) };
-        self.staged.emits.push(Emit {
-            owner: (Conversation::KIND, id),
-            topic: saga.reply_to.clone(),
-            key: saga.key.clone(),
-            envelope,
-            value: Some(given.value.clone()),
-        });
+        let (topic, key) = (saga.reply_to.clone(), saga.key.clone());
+        let envelope = EmitHead { name: given.name, saga: Some(saga), outcome: Some(given.outcome) };
+        let value = Some(given.value);
+        self.staged.emits.push(Emit { owner: (Conversation::KIND, id), topic, key, envelope, value });
         Ok(())
     }
 
@@ -431,18 +449,18 @@ impl Unit {
     }
 }
 
-fn read<A: Aggregate>(slot: &mut Slot) -> Fold<Option<A>> {
+fn read<A: Aggregate>(slot: &mut Slot) -> Fold<Option<Arc<A>>> {
     if slot.value().is_none() {
         let Some(row) = &slot.row else { return Ok(None) };
         let aggregate: A = serde_json::from_str(&row.state)
             .map_err(|e| Stop::Poison(format!("{} {} cannot be read back: {e}", A::KIND, row.id)))?;
-        slot.loaded = Some(Box::new(Held(aggregate)));
+        slot.loaded = Some(Box::new(Held(Arc::new(aggregate))));
     }
     slot.value().map(downcast).transpose()
 }
 
-fn downcast<A: Aggregate>(state: &dyn State) -> Fold<A> {
-    let typed = state.any().downcast_ref::<A>().cloned();
+fn downcast<A: Aggregate>(state: &dyn State) -> Fold<Arc<A>> {
+    let typed = state.any().downcast_ref::<Arc<A>>().cloned();
     typed.ok_or_else(|| Stop::Poison(format!("two types share the kind `{}`", A::KIND)))
 }
 

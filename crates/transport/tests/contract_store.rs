@@ -81,4 +81,9 @@ mod only_postgres {
     async fn text_that_cannot_be_stored_is_poison_whatever_else_is_in_the_batch() {
         store::poison::text_that_cannot_be_stored_is_poison(store::OnPostgres::create().await).await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_database_that_is_behind_is_told_with_what_to_do() {
+        store::version::a_database_that_is_behind_is_told_with_what_to_do(store::OnPostgres::create().await).await;
+    }
 }

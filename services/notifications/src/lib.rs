@@ -9,9 +9,9 @@ mod tests;
 
 use schemas::grpc::notifications::notifications_server::NotificationsServer;
 use service_kit::{Role, ServiceConfig};
-use std::future::Future;
+use std::{future::Future, time::Duration};
 use tonic::service::Routes;
-use transport::{Aggregate, Context, Kinds, Router};
+use transport::{Aggregate, Context, Kinds, Linger, Router};
 
 /// The context: it has no configuration of its own.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,8 +31,12 @@ pub mod migrations {
     refinery::embed_migrations!("migrations");
 }
 
+/// Nobody waits for a text message by the millisecond.
+const LINGER: Linger = Linger { longest: Duration::from_millis(250), from: 100.0 };
+
 /// Serves until `shutdown`.
-pub async fn run(config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+pub async fn run(mut config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    config.shell.linger = LINGER;
     let mut role = Role::start(Notifications, config).await?;
     let shell = role.shell();
     if let Some(worker) = sender::Worker::new(shell.clone(), sender::LogSender) {

@@ -92,6 +92,28 @@ impl PgStore {
         Ok(())
     }
 
+    /// Why this program cannot work on the database as it is; `None` when it can.
+    pub async fn outdated(&self) -> Result<Option<String>, Error> {
+        let client = self.client().await?;
+        let needed = migrations::migrations::runner().get_migrations().iter().map(|m| m.version()).max().unwrap_or(0);
+        let version =
+            match client.query_one("SELECT coalesce(max(version), 0)::bigint FROM migrations_platform", &[]).await {
+                Ok(row) => row.get::<_, i64>(0),
+                Err(e) if e.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
+                Err(e) => return Err(classify("version", e)),
+            };
+        if version < i64::from(needed) {
+            let has = if version == 0 { "has no tables yet".to_owned() } else { format!("is at version {version}") };
+            return Ok(Some(format!("the database {has}, this program needs {needed}: run `mallctl db migrate`")));
+        }
+        let kinds: Vec<String> = self.sql.kinds.keys().map(|kind| format!("\"{kind}\"")).collect();
+        let sql = "SELECT k FROM unnest($1::text[]) AS k WHERE to_regclass(k) IS NULL ORDER BY k";
+        let absent = client.query(sql, &[&kinds]).await.map_err(|e| classify("version", e))?;
+        let absent: Vec<&str> = absent.iter().map(|row| row.get(0)).collect();
+        Ok((!absent.is_empty())
+            .then(|| format!("the database has no table {}: run `mallctl db migrate`", absent.join(", "))))
+    }
+
     pub(crate) async fn client(&self) -> Result<Object, Error> {
         self.pool.get().await.map_err(|e| Error::retry("connect", e))
     }
@@ -111,8 +133,8 @@ pub(crate) fn classify(what: &'static str, error: tokio_postgres::Error) -> Erro
         (_, code) if *code == SqlState::UNIQUE_VIOLATION => Error::Retry { what, why },
         // Serialization failures, connections, resources, shutdown and cancelled statements, system errors.
         ("40" | "08" | "53" | "57" | "58" | "25" | "55", _) => Error::Retry { what, why },
-        // Data exceptions and constraints fail the same way each time.
-        ("22" | "23", _) => Error::Poison(format!("{what}: {why}")),
+        // Data exceptions, cardinalities, constraints and values beyond a limit fail the same way each time.
+        ("21" | "22" | "23" | "54", _) => Error::Poison(format!("{what}: {why}")),
         _ => Error::Retry { what, why },
     }
 }
@@ -145,7 +167,9 @@ impl Store for PgStore {
 
     async fn list(&self, kind: &'static str, query: &Query) -> Result<Vec<Row>, Error> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(&self.kind(kind)?.list).await.map_err(|e| classify("list", e))?;
+        let sql = self.kind(kind)?;
+        let sql = if query.status.is_some() { &sql.list_status } else { &sql.list };
+        let statement = client.prepare_cached(sql).await.map_err(|e| classify("list", e))?;
         let limit = query.limit.clamp(1, 500) as i64;
         let found = client
             .query(&statement, &[&query.status, &query.parent, &query.before, &limit])

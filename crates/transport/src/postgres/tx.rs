@@ -388,8 +388,7 @@ impl Tx for PgTx {
                 self.begun = false;
                 Ok(committed)
             }
-            // The server said no: nothing happened. Anything else leaves the outcome open.
-            Err(e) if e.as_db_error().is_some() && !e.is_closed() => Err(CommitError::Failed(classify("commit", e))),
+            // Also when the server says that it failed: what went wrong may have come after the commit was written down.
             Err(_) => Err(CommitError::Unknown(self.lane.clone())),
         }
     }

@@ -9,6 +9,7 @@ mod proxy;
 pub mod rows;
 pub mod timers;
 pub mod transactions;
+pub mod version;
 
 use proxy::Proxy;
 use std::{collections::BTreeSet, time::Duration};
