@@ -68,13 +68,13 @@ fn approve(_: &Toy, unit: &mut Unit, command: &ApproveOrder, _: &SagaRef) -> Fol
     Ok(Answer::Now(OrderApprovalDone::default()))
 }
 
-/// The reason decides what becomes of it.
 fn publish(_: &Toy, unit: &mut Unit) -> Fold<()> {
     let before = tally(unit, ORDER)?;
     unit.put(ORDER, before);
     unit.emit::<Tally, _>(ORDER, OrderApproved { order_id: order_id() })
 }
 
+/// The reason decides what becomes of it.
 fn cancelled(_: &Toy, unit: &mut Unit, _: &Envelope, event: &OrderCancelled) -> Fold<()> {
     assert!(event.reason != "panic", "a defect");
     let id = event.order_id.into();

@@ -26,11 +26,11 @@ struct Place {
 
 impl Lanes {
     /// A lane for one transaction; it comes back when it is dropped.
-    pub(super) fn take(&self) -> Lane {
+    pub(super) fn take(&self) -> Arc<Lane> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut place = free.pop().unwrap_or_else(|| Place { lane: Uuid::now_v7(), number: 0 });
         place.number += 1;
-        Lane { place, home: self.clone() }
+        Arc::new(Lane { place, home: self.clone() })
     }
 }
 

@@ -29,17 +29,17 @@ impl KindSql {
         let table = format!("\"{kind}\"");
         let values = "unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::bigint[])
                       AS u(id, expected, status, parent, rank, state, streams, armed_ms)";
-        let list = |of: &str| {
+        let list = |status: &str| {
             format!(
-                "SELECT {ROW_COLUMNS} FROM {table} WHERE {of} AND ($1::text IS NULL OR status = $1)
+                "SELECT {ROW_COLUMNS} FROM {table} WHERE {status}
                  AND ($2::uuid IS NULL OR parent = $2) AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"
             )
         };
         Ok(Self {
             load: format!("SELECT {ROW_COLUMNS} FROM {table} WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"),
             peek: format!("SELECT {ROW_COLUMNS} FROM {table} WHERE id = ANY($1)"),
-            list: list("true"),
-            // By itself, so that an index on the status is of use; `$1 IS NULL OR …` would walk over the whole table.
+            list: list("$1::text IS NULL"),
+            // A statement of its own: with `$1 IS NULL OR status = $1` no index on the status would be of use.
             list_status: list("status = $1"),
             insert: format!(
                 "INSERT INTO {table} (id, version, status, parent, rank, state, streams, armed_ms)

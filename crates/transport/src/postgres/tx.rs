@@ -38,8 +38,7 @@ struct Head {
 }
 
 impl PgTx {
-    pub(super) fn new(client: Object, sql: Arc<Sql>, lane: Lane) -> Self {
-        let lane = Arc::new(lane);
+    pub(super) fn new(client: Object, sql: Arc<Sql>, lane: Arc<Lane>) -> Self {
         Self { client: Some(client), sql, begun: false, lane, table: 0 }
     }
 
