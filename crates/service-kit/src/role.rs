@@ -134,7 +134,7 @@ impl<C: Context> Role<C> {
         let (store, failure) = (self.shell.store().clone(), self.failure.clone());
         self.spawn(|stop| async move {
             let known = async {
-                let mut since = None;
+                let (mut since, mut unanswered) = (None, false);
                 loop {
                     match store.outdated().await {
                         Ok(None) => return None,
@@ -147,7 +147,11 @@ impl<C: Context> Role<C> {
                                 return Some(why);
                             }
                         }
-                        Err(error) => tracing::debug!(role = C::NAME, %error, "asking for the database's version"),
+                        Err(error) if !unanswered => {
+                            unanswered = true;
+                            tracing::warn!(role = C::NAME, %error, "waits for its database");
+                        }
+                        Err(_) => {}
                     }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }

@@ -47,7 +47,7 @@ pub async fn run(command: Command, format: Format) -> Done {
         let store = PgStore::new(&PgConfig::new(url), kinds).map_err(|e| Failure::Usage(e.to_string()))?;
         store.migrate(runner).await.map_err(|e| unmigrated(context, &e))?;
         if format == Format::Table {
-            println!("{context}: up to date");
+            output::line(format_args!("{context}: up to date"));
         }
         migrated.push((context, "up to date"));
     }

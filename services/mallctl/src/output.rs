@@ -2,7 +2,7 @@
 
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Value, json};
-use std::fmt;
+use std::{fmt, io::Write as _};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,6 +60,16 @@ impl From<tonic::Status> for Failure {
     }
 }
 
+/// To standard output. Whoever read it may have left, as `head` does; what the command does goes on all the same.
+pub fn write(text: impl fmt::Display) {
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
+/// As [`write`], with the end of the line.
+pub fn line(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// Rows under `headers`, as a table or as an array of objects.
 pub fn print(format: Format, headers: &[&str], rows: &[Vec<String>]) {
     match format {
@@ -69,7 +79,7 @@ pub fn print(format: Format, headers: &[&str], rows: &[Vec<String>]) {
             for row in rows {
                 table.add_row(row);
             }
-            println!("{table}");
+            line(table);
         }
         Format::Json => {
             let object = |row: &Vec<String>| -> Value {
@@ -80,7 +90,7 @@ pub fn print(format: Format, headers: &[&str], rows: &[Vec<String>]) {
                     .collect::<serde_json::Map<_, _>>()
                     .into()
             };
-            println!("{}", Value::Array(rows.iter().map(object).collect()));
+            line(Value::Array(rows.iter().map(object).collect()));
         }
     }
 }
@@ -88,10 +98,10 @@ pub fn print(format: Format, headers: &[&str], rows: &[Vec<String>]) {
 /// What is no table: `text` as it is for people, `fields` as an object for pipes.
 pub fn say(format: Format, text: &str, fields: &[(&str, &str)]) {
     match format {
-        Format::Table => print!("{text}"),
+        Format::Table => write(text),
         Format::Json => {
             let object: serde_json::Map<_, _> = fields.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
-            println!("{}", Value::Object(object));
+            line(Value::Object(object));
         }
     }
 }

@@ -186,7 +186,8 @@ fn show(format: Format, timeline: &wire::SagaTimeline) {
     if format == Format::Table {
         let cause = if saga.code.is_empty() { String::new() } else { format!(", {}: {}", saga.code, saga.reason) };
         let at = if saga.step.is_empty() { String::new() } else { format!(" at {}", saga.step) };
-        println!("{} {} of {}: {}{at}{cause}\n", saga.saga_type, saga.saga_id, saga.business_key, saga.state);
+        let (saga_type, id, key, state) = (&saga.saga_type, &saga.saga_id, &saga.business_key, &saga.state);
+        output::line(format_args!("{saga_type} {id} of {key}: {state}{at}{cause}\n"));
     }
     let rows: Vec<_> = timeline
         .entries

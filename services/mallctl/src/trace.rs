@@ -56,8 +56,8 @@ pub async fn run(command: Command, format: Format) -> Done {
         return Err(Failure::Check(format!("Jaeger has no trace with order.id={order}: {why}")));
     };
     match format {
-        Format::Json => println!("{trace}"),
-        Format::Table => print!("{}", waterfall(&id, spans(&trace), command.width.into())),
+        Format::Json => output::line(trace),
+        Format::Table => output::write(waterfall(&id, spans(&trace), command.width.into())),
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ pub async fn run(command: Command, format: Format) -> Done {
     for context in &command.foreign {
         let left_out = "is foreign: its fences, outbox and inbox are not read, so I6, I7 and I10 rest on its topics";
         match format {
-            Format::Table => println!("{context} {left_out}"),
+            Format::Table => output::line(format_args!("{context} {left_out}")),
             Format::Json => eprintln!("{context} {left_out}"),
         }
     }

@@ -103,3 +103,15 @@ fn an_outline_is_printed_as_it_is_checked_in() {
     assert_eq!(code, 2);
     assert!(said.contains("order-fulfilment, return-refund"), "{said}");
 }
+
+#[test]
+fn a_reader_that_has_left_changes_nothing_but_what_it_reads() {
+    for format in ["table", "json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mallctl"));
+        command.args(["schemas", "check", "--offline", "-o", format]).stdout(writer);
+        let ended = command.output().unwrap();
+        assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""), "{format}");
+    }
+}
