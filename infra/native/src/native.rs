@@ -49,7 +49,7 @@ async fn bring_up(files: &Files, profile: Profile, archives: &Archives, logs: &P
     let run = guard.folder();
     let [kafka_port, controller, postgres_port, registry_port, query, query_grpc, otlp] = ports::free()?;
     let kafka = kafka::server(files, profile, archives, run, logs, [kafka_port, controller])?;
-    let postgres = postgres::server(files, run, logs, postgres_port).await?;
+    let postgres = postgres::server(files, profile, run, logs, postgres_port).await?;
     let registry = registry::server(files, archives, run, logs, registry_port, postgres_port);
     let jaeger = match &files.jaeger {
         Some(program) => Some(jaeger::server(program, run, logs, [query, query_grpc, otlp])?),

@@ -19,13 +19,13 @@ pub enum Jaeger {
     IfBuilt,
 }
 
-/// How much memory and compiler Kafka gets.
+/// How much memory the servers get, and which compilers Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Profile {
-    /// At most 384 MB of heap and the quick compiler only: starts fast, for demo and tests.
+    /// Kafka with at most 384 MB of heap and the quick compiler only, Postgres with 256 MB: starts fast, for demo and tests.
     #[default]
     Small,
-    /// 1 GB of heap and both compilers, for benchmarks.
+    /// Kafka with 1 GB of heap and both compilers, Postgres with 2 GB, for benchmarks.
     Bench,
 }
 

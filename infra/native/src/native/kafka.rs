@@ -73,7 +73,7 @@ fn flags(profile: Profile, archive: &Archive) -> Vec<String> {
         Profile::Small => {
             &["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:MaxDirectMemorySize=64m"]
         }
-        Profile::Bench => &["-Xms1g", "-Xmx1g"],
+        Profile::Bench => &["-Xms1g", "-Xmx1g", "-XX:+UseSerialGC"],
     };
     size.iter().map(|flag| flag.to_string()).chain(archive.flags()).collect()
 }

@@ -5,13 +5,13 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-use crate::Error;
 use crate::cache::{is_root, open_to_all};
 use crate::error::Doing;
 use crate::fetch::Files;
 use crate::probe::Probe;
 use crate::process::{Launch, run_logged};
 use crate::server::Server;
+use crate::{Error, Profile};
 
 /// Superuser of a throw-away server on the loopback interface.
 pub(crate) const USER: &str = "mallbots";
@@ -25,7 +25,13 @@ pub(crate) fn url(port: u16) -> String {
 }
 
 /// The server, its data folder copied from the template and its configuration written.
-pub(super) async fn server(files: &Files, run: &Path, logs: &Path, port: u16) -> Result<Server, Error> {
+pub(super) async fn server(
+    files: &Files,
+    profile: Profile,
+    run: &Path,
+    logs: &Path,
+    port: u16,
+) -> Result<Server, Error> {
     let log = logs.join("postgres.log");
     let nobody = nobody_if_root()?;
     let program = files.postgres.join("bin/postgres").display().to_string();
@@ -37,7 +43,7 @@ pub(super) async fn server(files: &Files, run: &Path, logs: &Path, port: u16) ->
     std::fs::create_dir_all(&launch.folder).doing(|| format!("make {}", launch.folder.display()))?;
     open_to_all(&launch.folder)?;
     run_logged(Command::new("cp").arg("-a").arg(files.postgres.join("template")).arg(&data), "", &log).await?;
-    append(&data.join("postgresql.conf"), &settings(port))?;
+    append(&data.join("postgresql.conf"), &settings(profile, port))?;
     let launch = launch.args(["-D".to_owned(), data.display().to_string()]);
     Ok(Server::process(launch, Probe::Postgres { port, user: USER.to_owned() }))
 }
@@ -125,7 +131,12 @@ fn append(file: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// Durable, measured by pg_stat_statements, and quick to notice clients that vanished without a word.
-fn settings(port: u16) -> String {
+fn settings(profile: Profile, port: u16) -> String {
+    // For benchmarks as much as a server of its own would have, and room for the log of some minutes.
+    let (buffers, log) = match profile {
+        Profile::Small => ("256MB", "2GB"),
+        Profile::Bench => ("2GB", "16GB"),
+    };
     format!(
         "
 port = {port}
@@ -133,8 +144,8 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 fsync = on
 synchronous_commit = on
-shared_buffers = 256MB
-max_wal_size = 2GB
+shared_buffers = {buffers}
+max_wal_size = {log}
 max_connections = 200
 shared_preload_libraries = 'pg_stat_statements'
 tcp_keepalives_idle = 5
@@ -151,7 +162,7 @@ mod tests {
 
     #[test]
     fn durability_is_on_and_only_loopback_listens() {
-        let text = settings(12_345);
+        let text = settings(Profile::Bench, 12_345);
         for line in ["fsync = on", "synchronous_commit = on", "listen_addresses = '127.0.0.1'", "port = 12345"] {
             assert!(text.lines().any(|l| l == line), "{line}");
         }
