@@ -2,8 +2,10 @@
 //! the compiler keeps the order.
 
 use crate::{
-    definition::{CancelSignal, Definition, Kind, Nature, Node, RawStep, ReadKey, Signal, Start, Subscription},
-    definition::{read_body, read_data, write_data},
+    Kept,
+    definition::{
+        CancelSignal, Definition, Kind, Nature, Node, RawStep, ReadKey, Signal, Start, Subscription, read_body,
+    },
     step::{Branch, Calls, Data, ForwardOnly, Step},
 };
 use message::{Command, Event};
@@ -68,7 +70,7 @@ impl<D: Data> Builder<D, BeforePivot> {
     /// The event that starts a saga, and the data it starts with.
     pub fn starts_on<E: Event>(mut self, data: impl Fn(&E) -> D + Send + Sync + 'static) -> Self {
         let on = Subscription { name: E::NAME, topic: E::TOPIC };
-        let data = Box::new(move |body: &_| write_data(&data(&read_body(body)?)));
+        let data = Box::new(move |body: &_| Kept::of(&data(&read_body(body)?)));
         self.parts.start = Some(Start { on, data });
         self
     }
@@ -155,7 +157,7 @@ impl<D: Data, Stage> Builder<D, Stage> {
 }
 
 fn reading<D: Data>(key: impl Fn(&D) -> String + Send + Sync + 'static) -> ReadKey {
-    Box::new(move |data| Ok(key(&read_data(data)?)))
+    Box::new(move |data| Ok(key(&data.read()?)))
 }
 
 /// What is wrong with a definition.

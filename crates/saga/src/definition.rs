@@ -1,9 +1,8 @@
 //! A saga's definition with its types erased: what the engine runs and what `outline` prints. Only the builder makes
 //! one, so every closure in here was type-checked against its message.
 
-use crate::{Cause, RetryPolicy};
+use crate::{Cause, Kept, RetryPolicy};
 use message::{Outgoing, Refusal};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// A value that is not what a definition expects.
@@ -67,18 +66,21 @@ impl From<(String, String, String)> for CancelSignal {
     }
 }
 
-pub(crate) type ReadKey = Box<dyn Fn(&Value) -> Result<String, Unreadable> + Send + Sync>;
-pub(crate) type Build = Box<dyn Fn(&Value) -> Result<Outgoing, Unreadable> + Send + Sync>;
-pub(crate) type BuildUndo = Box<dyn Fn(&Value, &Cause) -> Result<Outgoing, Unreadable> + Send + Sync>;
-pub(crate) type BuildValue = Box<dyn Fn(&Value) -> Result<Value, Unreadable> + Send + Sync>;
-pub(crate) type Keep = Box<dyn Fn(&mut Value, &Value) -> Result<(), Unreadable> + Send + Sync>;
-pub(crate) type Test = Box<dyn Fn(&Value) -> Result<bool, Unreadable> + Send + Sync>;
-pub(crate) type Judge = Box<dyn Fn(&Value) -> Result<Option<Refusal>, Unreadable> + Send + Sync>;
+/// The business key that an event names.
+pub(crate) type ReadName = Box<dyn Fn(&Value) -> Result<String, Unreadable> + Send + Sync>;
+pub(crate) type ReadKey = Box<dyn Fn(&Kept) -> Result<String, Unreadable> + Send + Sync>;
+pub(crate) type Build = Box<dyn Fn(&Kept) -> Result<Outgoing, Unreadable> + Send + Sync>;
+pub(crate) type BuildUndo = Box<dyn Fn(&Kept, &Cause) -> Result<Outgoing, Unreadable> + Send + Sync>;
+pub(crate) type Begin = Box<dyn Fn(&Value) -> Result<Kept, Unreadable> + Send + Sync>;
+pub(crate) type BuildValue = Box<dyn Fn(&Kept) -> Result<Value, Unreadable> + Send + Sync>;
+pub(crate) type Keep = Box<dyn Fn(&mut Kept, &Value) -> Result<(), Unreadable> + Send + Sync>;
+pub(crate) type Test = Box<dyn Fn(&Kept) -> Result<bool, Unreadable> + Send + Sync>;
+pub(crate) type Judge = Box<dyn Fn(&Kept) -> Result<Option<Refusal>, Unreadable> + Send + Sync>;
 pub(crate) type ReadSignal = Box<dyn Fn(&Value) -> Result<CancelSignal, Unreadable> + Send + Sync>;
 
 pub(crate) struct Start {
     pub on: Subscription,
-    pub data: BuildValue,
+    pub data: Begin,
 }
 
 pub(crate) struct Signal {
@@ -129,7 +131,7 @@ pub(crate) struct Call {
 
 pub(crate) struct Wait {
     pub on: Subscription,
-    pub key: ReadKey,
+    pub key: ReadName,
     pub keep: Keep,
     pub unless: Option<Named<Test>>,
     pub fails_when: Option<Named<Judge>>,
@@ -232,14 +234,6 @@ impl Definition {
             Kind::Wait(_) | Kind::Started | Kind::Call(_) | Kind::Child(_) => None,
         })
     }
-}
-
-pub(crate) fn read_data<D: DeserializeOwned>(data: &Value) -> Result<D, Unreadable> {
-    D::deserialize(data).map_err(|e| Unreadable::Data(e.to_string()))
-}
-
-pub(crate) fn write_data<D: Serialize>(data: &D) -> Result<Value, Unreadable> {
-    serde_json::to_value(data).map_err(|e| Unreadable::Data(e.to_string()))
 }
 
 pub(crate) fn read_body<M: message::Message>(body: &Value) -> Result<M, Unreadable> {

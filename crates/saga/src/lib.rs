@@ -55,6 +55,7 @@ mod engine;
 pub mod harness;
 mod history;
 mod input;
+mod kept;
 mod outline;
 mod progress;
 mod retry;
@@ -68,6 +69,7 @@ pub use effect::{AlarmCode, Counted, Effect, Lifecycle, Timer, TimerKind};
 pub use engine::{ReplayError, decide, replay, replay_history, start};
 pub use history::{HistoryEntry, HistoryKind};
 pub use input::{ChildEnd, Input, Reply, Verb};
+pub use kept::Kept;
 pub use progress::{Course, DoState, Leg, Phase, Progress, Round, StepProgress, UndoState, Wake, WakeOn};
 pub use retry::RetryPolicy;
 pub use step::{

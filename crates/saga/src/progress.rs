@@ -1,6 +1,6 @@
 //! How far a saga has come: a value that is saved as JSON, by step *name*, and is all that `decide` knows of the past.
 
-use crate::{Cause, Timer, TimerKind};
+use crate::{Cause, Kept, Timer, TimerKind};
 use message::{Direction, EffectKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub struct Progress {
     /// Record key of all its commands and replies.
     pub key: String,
     /// What the steps keep and build their commands from.
-    pub data: Value,
+    pub data: Kept,
     pub course: Course,
     /// Why it is being, or was, undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,8 +2,8 @@
 //! message's type until it becomes part of a saga, so that a handler for another message does not compile.
 
 use crate::{
-    Cause, RetryPolicy,
-    definition::{self as raw, Kind, Named, Nature, RawStep, Subscription, read_body, read_data, write_data},
+    Cause, Kept, RetryPolicy, Unreadable,
+    definition::{self as raw, Kind, Named, Nature, RawStep, Subscription, read_body},
 };
 use message::{Command, Event, Message, Outgoing, Refusal, short_name};
 use serde::{Serialize, de::DeserializeOwned};
@@ -62,7 +62,7 @@ pub fn call<D: Data, C: Command>(build: impl Fn(&D) -> C + Send + Sync + 'static
     let call = raw::Call {
         command: C::NAME,
         reply: C::Reply::NAME,
-        build: Box::new(move |data| Ok(Outgoing::new(build(&read_data(data)?)))),
+        build: Box::new(move |data| Ok(Outgoing::new(build(&data.read()?)))),
         keep: Box::new(|_, body| read_body::<C::Reply>(body).map(drop)),
     };
     Step::new(kebab(short_name(C::NAME)), Kind::Call(call))
@@ -93,7 +93,9 @@ pub fn child<D: Data, S: Serialize>(
 ) -> Step<D, RunsChild> {
     let child = raw::Child {
         saga_type: saga_type.to_owned(),
-        start: Box::new(move |data| write_data(&start(&read_data(data)?))),
+        start: Box::new(move |data| {
+            serde_json::to_value(start(&data.read()?)).map_err(|e| Unreadable::Data(e.to_string()))
+        }),
     };
     Step::new(name.to_owned(), Kind::Child(child))
 }
@@ -187,15 +189,13 @@ impl<D: Data, E: Event> Step<D, Awaits<E>> {
     /// Passes the wait by when the data says that there is nothing to wait for.
     pub fn unless<F: Fn(&D) -> bool + Send + Sync + 'static>(self, test: F) -> Self {
         let name = source_name::<F>();
-        self.with(|wait| wait.unless = Some(Named { name, call: Box::new(move |data| Ok(test(&read_data(data)?))) }))
+        self.with(|wait| wait.unless = Some(Named { name, call: Box::new(move |data| Ok(test(&data.read()?))) }))
     }
 
     /// Judges the data after the event was kept: `Some` refuses the step, and the saga is undone.
     pub fn fails_when<F: Fn(&D) -> Option<Refusal> + Send + Sync + 'static>(self, judge: F) -> Self {
         let name = source_name::<F>();
-        self.with(|wait| {
-            wait.fails_when = Some(Named { name, call: Box::new(move |data| Ok(judge(&read_data(data)?))) })
-        })
+        self.with(|wait| wait.fails_when = Some(Named { name, call: Box::new(move |data| Ok(judge(&data.read()?))) }))
     }
 
     fn with(mut self, change: impl FnOnce(&mut raw::Wait)) -> Self {
@@ -213,7 +213,7 @@ impl<D: Data, K: HasEffect> Step<D, K, ForwardOnly> {
         let undo = raw::Undo {
             command: C::NAME,
             reply: C::Reply::NAME,
-            build: Box::new(move |data, cause| Ok(Outgoing::new(build.build(&read_data(data)?, cause)))),
+            build: Box::new(move |data, cause| Ok(Outgoing::new(build.build(&data.read()?, cause)))),
             retry: UNDO_RETRY,
             deadline_ms: DEADLINE_MS,
         };
@@ -266,9 +266,9 @@ impl<D, C, F: Fn(&D, &Cause) -> C + Send + Sync + 'static> UndoFn<D, C, (D, Caus
 fn keeping<D: Data, M: Message>(keep: impl Fn(&mut D, M) + Send + Sync + 'static) -> raw::Keep {
     Box::new(move |data, body| {
         let message = read_body(body)?;
-        let mut typed = read_data(data)?;
+        let mut typed = data.read()?;
         keep(&mut typed, message);
-        *data = write_data(&typed)?;
+        *data = Kept::of(&typed)?;
         Ok(())
     })
 }

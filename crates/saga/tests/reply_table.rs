@@ -87,7 +87,7 @@ fn closes(t: Transcript<'_>) -> Transcript<'_> {
 fn a_success_in_the_same_round_advances() {
     let saga = trip();
     let t = same_round(&saga).input(do_ok(1)).waits_at("passport-checked").waits_at("meal-chosen");
-    assert_eq!(t.progress().data["seat"], 12);
+    assert_eq!(t.progress().data.read::<Value>().unwrap()["seat"], 12);
 }
 
 #[test]
@@ -95,7 +95,10 @@ fn a_success_of_an_older_round_is_undone_while_the_newer_goes_on() {
     let saga = trip();
     let t = newer_round(&saga).input(do_ok(1)).sends("toy.FreeSeat");
     let t = t.to("toy.HoldSeat").accepted(SeatHeld { seat: 13 }).waits_at("passport-checked");
-    assert_eq!((t.progress().phase(), &t.progress().data["seat"]), (Phase::Running, &json!(13)));
+    assert_eq!(
+        (t.progress().phase(), t.progress().data.read::<Value>().unwrap()["seat"].clone()),
+        (Phase::Running, json!(13))
+    );
     let t = t.input(do_ok(1)).ignores(Counted::DuplicateReply).sends_nothing();
     t.to("toy.FreeSeat")
         .accepted(SeatFreed {})

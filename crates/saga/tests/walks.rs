@@ -5,7 +5,7 @@ mod toy;
 
 use message::{Direction, EffectKey, Outcome, Refusal};
 use saga::{
-    Cause, Definition, Input, Phase, Reply, Timer, TimerKind, Verb,
+    Cause, Definition, Input, Kept, Phase, Reply, Timer, TimerKind, Verb,
     harness::{Driver, SAGA_ID, Sent},
 };
 use serde_json::{Value, json};
@@ -184,7 +184,7 @@ fn no_garbled_progress_makes_decide_panic() {
         let driver = walk(&saga, seed);
         let mut garbled = driver.progress.clone();
         match dice.roll(4) {
-            0 => garbled.data = json!({"seat": "none"}),
+            0 => garbled.data = Kept::of(&json!({"seat": "none"})).unwrap(),
             1 => drop(garbled.steps.remove(STEPS[dice.roll(STEPS.len())])),
             2 => {
                 garbled.cause =
