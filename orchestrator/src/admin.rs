@@ -4,11 +4,11 @@ use crate::{Orchestrator, handlers, instance::Instance};
 use message::Refusal;
 use saga::{HistoryEntry, Input, Verb};
 use schemas::grpc::orchestrator::{self as wire, orchestrator_server};
-use serde::Deserialize;
 use service_kit::grpc;
 use tonic::{Request, Response, Status};
 use transport::{
     Aggregate, Shell,
+    journal::Chapter,
     ports::{JournalEntry, Query, Store},
 };
 use uuid::Uuid;
@@ -183,21 +183,16 @@ fn summary(id: Uuid, instance: &Instance) -> wire::Saga {
     }
 }
 
-/// A journal entry as it was written by [`crate::handlers`].
-#[derive(Deserialize)]
-struct Written {
-    entry: HistoryEntry,
-    #[serde(default)]
-    trace_id: Option<String>,
-}
-
 fn entries(row: &JournalEntry) -> Vec<wire::TimelineEntry> {
-    let written: Vec<Written> = serde_json::from_str(&row.entries).unwrap_or_default();
-    written.into_iter().map(|w| timeline_entry(row.at_ms, w)).collect()
+    let chapters: Vec<Chapter<HistoryEntry>> = serde_json::from_str(&row.entries).unwrap_or_default();
+    let entries = chapters.into_iter().flat_map(|chapter| {
+        let trace_id = chapter.trace_id.unwrap_or_default();
+        chapter.entries.into_iter().map(move |entry| timeline_entry(row.at_ms, &trace_id, entry))
+    });
+    entries.collect()
 }
 
-fn timeline_entry(at_ms: i64, written: Written) -> wire::TimelineEntry {
-    let entry = written.entry;
+fn timeline_entry(at_ms: i64, trace_id: &str, entry: HistoryEntry) -> wire::TimelineEntry {
     wire::TimelineEntry {
         at_ms,
         kind: entry.kind.as_str().to_owned(),
@@ -209,6 +204,6 @@ fn timeline_entry(at_ms: i64, written: Written) -> wire::TimelineEntry {
         detail: if entry.detail.is_null() { String::new() } else { entry.detail.to_string() },
         who: entry.who.unwrap_or_default(),
         reason: entry.reason.unwrap_or_default(),
-        trace_id: written.trace_id.unwrap_or_default(),
+        trace_id: trace_id.to_owned(),
     }
 }

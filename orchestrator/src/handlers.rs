@@ -9,7 +9,7 @@ use crate::{
 use message::{Direction, EffectKey, Envelope, SagaRef};
 use saga::{ChildEnd, Definition, Effect, Input, Lifecycle, Phase, Reply, Route, Timer, TimerKind};
 use schemas::{depot, orchestrator as events, orders, payments, topics};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use transport::{Fold, Router, Stop, Unit};
 use uuid::Uuid;
@@ -173,11 +173,7 @@ fn apply(
                 noticed.extend(turn(&instance, &lifecycle));
                 emit(unit, id, &instance, lifecycle)?;
             }
-            Effect::Record(entry) => {
-                let trace = unit.meta().trace.map(|t| format!("{:032x}", t.trace_id));
-                let cause = unit.meta().causation_id.clone();
-                unit.journal::<Instance>(id, json!({"entry": entry, "trace_id": trace, "caused_by": cause}));
-            }
+            Effect::Record(entry) => unit.journal::<Instance>(id, &entry)?,
             Effect::Alarm { code, detail } => noticed.push(Notice::Alarm { id, code: code.as_str(), detail }),
             Effect::Count(what) => noticed.push(Notice::Ignored(what.as_str())),
             Effect::Park { reason } => return Err(Stop::Poison(reason)),

@@ -43,8 +43,8 @@ impl Envelope {
         put(h::CE_SPECVERSION, "1.0");
         put(h::CE_ID, self.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         put(h::CE_TYPE, &self.name);
-        put(h::CE_SOURCE, &format!("/mallbots/{}", self.stream.source));
-        put(h::CE_SUBJECT, &self.stream.subject());
+        put(h::CE_SOURCE, &format!("/mallbots/{}", self.stream.source()));
+        put(h::CE_SUBJECT, self.stream.subject());
         put(h::CE_TIME, &rfc3339(self.time_ms));
         put(h::CE_SEQUENCE, &self.seq.to_string());
         put(h::CONTENT_TYPE, "application/avro");
@@ -146,16 +146,15 @@ impl<'a> Raw<'a> {
         let source = source.strip_prefix("/mallbots/").unwrap_or(source);
         let subject = self.get(h::CE_SUBJECT)?;
         let (kind, id) = subject.split_once('/').ok_or_else(|| invalid(h::CE_SUBJECT, "expected `<type>/<id>`"))?;
-        Ok(Stream {
-            source: source.to_owned(),
-            aggregate_type: kind.to_owned(),
-            aggregate_id: id.to_owned(),
-            topic: topic.to_owned(),
-        })
+        Ok(Stream::new(source, kind, id, topic))
     }
 
     fn saga(&self, key: Option<&[u8]>) -> Result<SagaRef, HeaderError> {
         let key = key.and_then(|k| std::str::from_utf8(k).ok()).unwrap_or_default();
+        if key.len() > MAX_HEADER_BYTES {
+            let why = format!("its record's key has {} bytes, the limit is {MAX_HEADER_BYTES}", key.len());
+            return Err(invalid(h::SAGA_ID, why));
+        }
         Ok(SagaRef {
             saga_type: self.get(h::SAGA_TYPE)?.to_owned(),
             effect: EffectKey {
@@ -235,12 +234,7 @@ mod tests {
         Envelope {
             id: Uuid::from_u128(7),
             name: "mallbots.payments.AuthorizePayment".into(),
-            stream: Stream {
-                source: "orchestrator".into(),
-                aggregate_type: "saga".into(),
-                aggregate_id: Uuid::from_u128(1).to_string(),
-                topic: "mallbots.payments.commands".into(),
-            },
+            stream: Stream::new("orchestrator", "saga", &Uuid::from_u128(1).to_string(), "mallbots.payments.commands"),
             seq: 3,
             time_ms: 1_790_000_000_123,
             trace: Some(TraceContext { trace_id: 5, span_id: 6, sampled: true }),
@@ -278,6 +272,16 @@ mod tests {
             let headers = all.iter().filter(|(k, _)| *k != name).collect();
             assert_eq!(read(&headers), Err(HeaderError::Missing(name)));
         }
+    }
+
+    #[test]
+    fn a_key_that_no_reply_could_carry_is_refused() {
+        let headers = envelope().to_headers();
+        let read = |length: usize| {
+            Envelope::from_headers("mallbots.payments.commands", Some(&vec![b'k'; length]), headers.iter())
+        };
+        assert!(read(MAX_HEADER_BYTES).is_ok());
+        assert!(matches!(read(MAX_HEADER_BYTES + 1), Err(HeaderError::Invalid { name: h::SAGA_ID, .. })));
     }
 
     #[test]

@@ -176,9 +176,9 @@ impl<C: Context> MemoryShell<C> {
 
     async fn deliver(&self, stream: Stream, saga: Option<&SagaRef>, name: &str, body: Option<Outgoing>) {
         let (seq, offset) = self.count(&stream);
-        let key = saga.map_or(stream.aggregate_id.clone(), |s| s.key.clone());
+        let key = saga.map_or(stream.aggregate_id().to_owned(), |s| s.key.clone());
         let value = body.map(|b| self.shell.codec().encode(&b).unwrap_or_else(|e| panic!("{name}: {e}")));
-        let topic = stream.topic.clone();
+        let topic = stream.topic().to_owned();
         let envelope = Envelope {
             id: Uuid::now_v7(),
             name: name.to_owned(),
@@ -209,12 +209,7 @@ impl<C: Context> MemoryShell<C> {
 }
 
 fn stream(source: &str, aggregate_type: &str, aggregate_id: &str, topic: &str) -> Stream {
-    Stream {
-        source: source.to_owned(),
-        aggregate_type: aggregate_type.to_owned(),
-        aggregate_id: aggregate_id.to_owned(),
-        topic: topic.to_owned(),
-    }
+    Stream::new(source, aggregate_type, aggregate_id, topic)
 }
 
 /// `orders` of `mallbots.orders.events`.

@@ -120,17 +120,12 @@ async fn count(toy: &MemoryShell<Toy>) -> (u32, u32) {
 }
 
 /// The cancellation with this number in its stream, as the log would deliver it.
-fn cancellation(toy: &MemoryShell<Toy>, seq: u64, reason: &str) -> Record {
+fn cancellation(shell: &Shell<Toy, MemoryStore>, seq: u64, reason: &str) -> Record {
     let topic = "mallbots.orders.events".to_owned();
     let envelope = Envelope {
         id: Uuid::from_u128(u128::from(seq)),
         name: "mallbots.orders.OrderCancelled".into(),
-        stream: Stream {
-            source: "orders".into(),
-            aggregate_type: "order".into(),
-            aggregate_id: ORDER.to_string(),
-            topic: topic.clone(),
-        },
+        stream: Stream::new("orders", "order", &ORDER.to_string(), &topic),
         seq,
         time_ms: 0,
         trace: None,
@@ -140,13 +135,13 @@ fn cancellation(toy: &MemoryShell<Toy>, seq: u64, reason: &str) -> Record {
         outcome: None,
     };
     let event = OrderCancelled { order_id: order_id(), reason: reason.into() };
-    let value = Some(toy.shell.codec().encode(&Outgoing::new(event)).unwrap());
+    let value = Some(shell.codec().encode(&Outgoing::new(event)).unwrap());
     let headers = envelope.to_headers();
     Record { topic, partition: 0, offset: seq as i64, key: Some(ORDER.to_string().into_bytes()), headers, value }
 }
 
 async fn deliver(toy: &MemoryShell<Toy>, seq: u64, reason: &str) {
-    toy.shell.deliver(cancellation(toy, seq, reason)).await.unwrap();
+    toy.shell.deliver(cancellation(&toy.shell, seq, reason)).await.unwrap();
     toy.settle().await;
 }
 
@@ -268,7 +263,7 @@ async fn what_is_parked_and_delivered_again_holds_its_stream_no_longer_than_once
     toy.store.decide(parked[0].id, ParkedAction::Release);
     toy.settle().await;
     assert_eq!((count(&toy).await, toy.store.parked()), ((0, 2), vec![]));
-    toy.shell.deliver(cancellation(&toy, 3, "changed my mind")).await.unwrap();
+    toy.shell.deliver(cancellation(&toy.shell, 3, "changed my mind")).await.unwrap();
     toy.shell.run_ready().await;
     assert_eq!(toy.store.parked(), [], "nothing is left to wait behind");
     assert_eq!(count(&toy).await, (0, 3));
@@ -282,7 +277,7 @@ async fn a_parked_record_that_is_fed_again_counts_once_and_holds_nothing_up() {
         let (shell, store) = (&toy.shell, &toy.store);
         let through = async {
             for (seq, reason) in [(1, "poison once"), (2, "changed my mind")] {
-                shell.deliver(cancellation(&toy, seq, reason)).await.unwrap();
+                shell.deliver(cancellation(&toy.shell, seq, reason)).await.unwrap();
                 shell.run_ready().await;
             }
             store.clock().step(1);
@@ -292,7 +287,7 @@ async fn a_parked_record_that_is_fed_again_counts_once_and_holds_nothing_up() {
                 assert_eq!(parking.run_once().await.unwrap(), 1);
             }
             while shell.run_ready().await > 0 || parking.run_once().await.unwrap() > 0 {}
-            shell.deliver(cancellation(&toy, 3, "changed my mind")).await.unwrap();
+            shell.deliver(cancellation(&toy.shell, 3, "changed my mind")).await.unwrap();
             while shell.run_ready().await > 0 {}
         };
         tokio::time::timeout(std::time::Duration::from_secs(10), through).await.expect("the shell is stuck");
@@ -314,7 +309,7 @@ async fn a_command_that_cannot_be_answered_is_parked_and_not_carried_out() {
 
 /// A record of the stream as somebody may forge it: its position is the stream's, its body is not.
 fn forged(toy: &MemoryShell<Toy>, seq: u64) -> Record {
-    Record { offset: 1_000 + seq as i64, value: Some(b"garbage".to_vec()), ..cancellation(toy, seq, "") }
+    Record { offset: 1_000 + seq as i64, value: Some(b"garbage".to_vec()), ..cancellation(&toy.shell, seq, "") }
 }
 
 async fn decide(toy: &MemoryShell<Toy>, offset: i64, action: ParkedAction) {
@@ -368,7 +363,7 @@ async fn the_second_claim_to_a_position_is_given_up_alone() {
 async fn an_oversize_record_of_a_command_stream_is_not_held_in_full() {
     let toy = toy();
     let log = toy.log.clone();
-    let huge = Record { value: Some(vec![0; 300_000]), ..cancellation(&toy, 1, "") };
+    let huge = Record { value: Some(vec![0; 300_000]), ..cancellation(&toy.shell, 1, "") };
     let record = NewRecord { topic: huge.topic, key: ORDER.to_string(), headers: huge.headers, value: huge.value };
     log.append(vec![record]).await.remove(0).unwrap();
     let stop = async {
@@ -400,6 +395,23 @@ async fn a_failed_append_is_sent_again_in_order_and_leaves_nothing_behind() {
         assert_eq!(seen, [1, 2, 3], "{took_effect}");
         assert_eq!(toy.store.backlog().await.unwrap().rows, 0);
     }
+}
+
+#[tokio::test]
+async fn after_a_failed_append_the_last_record_of_a_stream_is_its_newest() {
+    let (store, log) = (MemoryStore::new(Toy::KINDS), MemoryLog::new(1));
+    let shell = Shell::new(Toy, store.clone(), Arc::new(Codec::offline().unwrap()), ShellConfig::default());
+    let mut relay = Relay::new(&shell, log.clone(), RelayConfig::default());
+    let twice = |toy: &Toy, unit: &mut Unit| publish(toy, unit).and_then(|()| publish(toy, unit));
+    let (first, _) = tokio::join!(shell.call(Call::new("Place"), twice), shell.run_once());
+    let (second, _) = tokio::join!(shell.call(Call::new("Place"), publish), shell.run_once());
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    log.lose_in_next_append(0);
+    assert_eq!(relay.run_once().await, Outcome::Failed);
+    relay.run_once().await;
+    let seen: Vec<u64> = log.records("mallbots.orders.events").iter().map(number).collect();
+    assert_eq!(seen[seen.len() - 3..], [1, 2, 3], "{seen:?}");
+    assert_eq!(store.backlog().await.unwrap().rows, 0);
 }
 
 #[tokio::test]
@@ -435,9 +447,94 @@ async fn what_could_not_be_deleted_after_it_was_sent_is_deleted_later_and_not_se
 
 /// The numbers of the published approvals, in the order of the log.
 fn sequence(toy: &MemoryShell<Toy>) -> Vec<u64> {
-    let number = |record: &Record| {
-        let value = record.headers.get("ce_sequence").unwrap();
-        std::str::from_utf8(value).unwrap().parse().unwrap()
-    };
     toy.log.records("mallbots.orders.events").iter().map(number).collect()
+}
+
+fn number(record: &Record) -> u64 {
+    let value = record.headers.get("ce_sequence").unwrap();
+    std::str::from_utf8(value).unwrap().parse().unwrap()
+}
+
+/// Two processes of one context, that call in turn.
+struct Two {
+    shells: [Shell<Toy, MemoryStore>; 2],
+    store: MemoryStore,
+}
+
+impl Two {
+    fn new() -> Self {
+        let store = MemoryStore::new(Toy::KINDS);
+        let shell = || {
+            let codec = Arc::new(Codec::offline().unwrap());
+            Shell::new(Toy, store.clone(), codec, ShellConfig::default())
+        };
+        Self { shells: [shell(), shell()], store }
+    }
+
+    async fn call<T, F>(&self, process: usize, fold: F) -> T
+    where
+        T: Serialize + serde::de::DeserializeOwned + Send + 'static,
+        F: Fn(&Toy, &mut Unit) -> Fold<T> + Send + Sync + 'static,
+    {
+        let shell = &self.shells[process];
+        let (answer, _) = tokio::join!(shell.call(Call::new("test"), fold), shell.run_once());
+        answer.unwrap()
+    }
+
+    async fn approve_once(&self, process: usize) {
+        let fold = |_: &Toy, unit: &mut Unit| {
+            let before = tally(unit, ORDER)?;
+            unit.put(ORDER, Tally { approved: before.approved + 1, ..before });
+            Ok(())
+        };
+        self.call(process, fold).await;
+    }
+
+    async fn look(&self, process: usize) -> u32 {
+        self.call(process, |_: &Toy, unit: &mut Unit| Ok(tally(unit, ORDER)?.approved)).await
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_has_changed_is_neither_lost_nor_overlooked() {
+    let two = Two::new();
+    for turn in 0..8 {
+        // The one that saved last looks first: it may still know. The other's knowledge is old by then.
+        two.approve_once(turn % 2).await;
+        assert_eq!(two.look(turn % 2).await, turn as u32 + 1);
+        assert_eq!(two.look((turn + 1) % 2).await, turn as u32 + 1);
+    }
+    let row = &two.store.get("tally", &[ORDER]).await.unwrap()[0];
+    assert_eq!(row.version, 8, "each change was saved once");
+}
+
+#[tokio::test]
+async fn what_the_last_batch_saved_is_not_loaded_again() {
+    let two = Two::new();
+    two.approve_once(0).await;
+    let loads = two.store.loads();
+    for _ in 0..3 {
+        two.approve_once(0).await;
+    }
+    assert_eq!(two.look(0).await, 4);
+    assert_eq!(two.store.loads(), loads, "rows loaded");
+}
+
+#[tokio::test]
+async fn what_another_process_has_parked_is_given_up_without_a_trace() {
+    let two = Two::new();
+    let [ours, theirs] = &two.shells;
+    let take = async |shell: &Shell<Toy, MemoryStore>, seq: u64, reason: &str| {
+        shell.deliver(cancellation(shell, seq, reason)).await.unwrap();
+        shell.run_once().await;
+    };
+    take(ours, 4, "").await;
+    // The partition goes to another process, which cannot make anything of number 7; an operator gives that up, and we are told.
+    take(theirs, 7, "panic").await;
+    assert!(two.store.decide(two.store.parked()[0].id, ParkedAction::Skip));
+    assert_eq!(Parking::new(ours.clone()).run_once().await.unwrap(), 1);
+    ours.run_once().await;
+    assert_eq!(two.store.parked(), []);
+    take(ours, 8, "").await;
+    assert_eq!(two.store.parked(), [], "nothing of the stream waits any more");
 }

@@ -31,7 +31,7 @@ pub trait Aggregate: Serialize + DeserializeOwned + Clone + Send + Sync + 'stati
     }
 }
 
-/// The kinds of a context, so that stores know their tables and loads lock in one order.
+/// The kinds of a context, so that stores know their tables and what is loaded is locked in one order.
 pub type Kinds = &'static [&'static str];
 
 /// A bounded context: a name and a table of contents. The value itself holds configuration, never state.

@@ -95,6 +95,6 @@ impl<C: Context> Decoder<'_, C> {
 type Tombstone<C> = Arc<dyn Fn(&C, &mut Unit, Uuid) -> Fold<()> + Send + Sync>;
 
 fn tombstone_handler<C: Context>(envelope: &Envelope, tombstone: Tombstone<C>) -> Result<Handler<C>, String> {
-    let id: Uuid = envelope.stream.aggregate_id.parse().map_err(|_| "ce_subject has no UUID".to_owned())?;
+    let id: Uuid = envelope.stream.aggregate_id().parse().map_err(|_| "ce_subject has no UUID".to_owned())?;
     Ok(Arc::new(move |context: &C, unit: &mut Unit, _: &Envelope| tombstone(context, unit, id).map(|()| None)))
 }

@@ -6,6 +6,7 @@ use crate::{
     context::Context,
     error::Stop,
     fence::{Conversation, Fenced},
+    journal::Chapter,
     ports::{
         Changes, IdempotencyKey, JournalEntry, Mark, OutboxRow, Parked, Record, Row, Save, StoredAnswer, StreamMark,
     },
@@ -13,6 +14,7 @@ use crate::{
     unit::{Emit, Fold, Key, Meta, Unit},
 };
 use message::{Direction, Envelope, Refusal, SagaRef, Stream, TraceContext};
+use serde_json::value::RawValue;
 use std::{
     any::Any,
     collections::{BTreeMap, HashMap, HashSet},
@@ -119,7 +121,7 @@ pub(crate) struct Pass<'a, C: Context> {
     pub changes: Changes,
     pub woken: HashSet<Key>,
     pub outside: Vec<Box<dyn Any + Send>>,
-    journal: BTreeMap<(&'static str, Uuid), Vec<serde_json::Value>>,
+    journal: BTreeMap<Key, Vec<Chapter<Box<RawValue>>>>,
 }
 
 impl<'a, C: Context> Pass<'a, C> {
@@ -430,7 +432,7 @@ impl<'a, C: Context> Pass<'a, C> {
             self.changes.outbox.push(row);
         }
         for (key, entry) in staged.journal.drain(..) {
-            self.journal.entry(key).or_default().push(entry);
+            self.note(unit.meta(), key, entry);
         }
         self.outside.append(&mut staged.outside);
     }
@@ -439,8 +441,9 @@ impl<'a, C: Context> Pass<'a, C> {
     pub fn finish(mut self, unit: &mut Unit) -> Result<(Changes, Vec<Box<dyn Any + Send>>), String> {
         for (stream, (before, after)) in std::mem::take(&mut self.marks) {
             if before != after {
-                self.changes.marks.push((stream, before, after));
+                self.changes.marks.push((stream.clone(), before, after));
             }
+            unit.marks.push((stream, after));
         }
         self.changes.marks.sort_by(|a, b| a.0.cmp(&b.0));
         let now_ms = unit.now_ms;
@@ -450,6 +453,7 @@ impl<'a, C: Context> Pass<'a, C> {
                 self.changes.disarm.push(*key);
             }
             let dirty = slot.changed.is_some();
+            let mut saved_row = None;
             if let Some(value) = slot.value().filter(|_| dirty || woken) {
                 let saved = value.save().map_err(|e| format!("{} {} cannot be written: {e}", key.0, key.1))?;
                 let armed = slot.row.as_ref().and_then(|r| r.armed_ms);
@@ -466,24 +470,61 @@ impl<'a, C: Context> Pass<'a, C> {
                         streams: slot.streams.clone(),
                         armed_ms: armed,
                     };
+                    saved_row = Some(without_state(&row));
                     self.changes.saves.push(Save { kind: key.0, expected: version, row });
                 }
             }
+            match (&slot.row, saved_row) {
+                (_, Some(row)) => slot.row = Some(row),
+                (Some(row), None) if slot.cached => self.changes.unchanged.push((key.0, key.1, row.version)),
+                _ => {}
+            }
         }
+        self.changes.unchanged.sort_unstable();
         self.changes.saves.sort_by(|a, b| (a.kind, a.row.id).cmp(&(b.kind, b.row.id)));
         self.changes.arm.sort_unstable();
         self.changes.disarm.sort_unstable();
-        self.journal(now_ms);
+        self.journal(now_ms)?;
         Ok((self.changes, self.outside))
     }
 
-    fn journal(&mut self, at_ms: i64) {
-        for ((kind, id), entries) in std::mem::take(&mut self.journal) {
-            let save = self.changes.saves.iter().find(|s| s.kind == kind && s.row.id == id);
-            let version = save.map_or(0, |s| s.row.version);
-            let entries = serde_json::Value::Array(entries).to_string();
+    /// Adds an entry to the history, under what caused it.
+    fn note(&mut self, cause: &Meta, key: Key, entry: Box<RawValue>) {
+        let chapters = self.journal.entry(key).or_default();
+        match chapters.last_mut() {
+            Some(last) if last.caused_by.is_some() && last.caused_by == cause.causation_id => last.entries.push(entry),
+            _ => chapters.push(Chapter {
+                trace_id: cause.trace.map(|t| format!("{:032x}", t.trace_id)),
+                caused_by: cause.causation_id.clone(),
+                entries: vec![entry],
+            }),
+        }
+    }
+
+    fn journal(&mut self, at_ms: i64) -> Result<(), String> {
+        for ((kind, id), chapters) in std::mem::take(&mut self.journal) {
+            let saves = &self.changes.saves;
+            let at = saves.binary_search_by(|s| (s.kind, s.row.id).cmp(&(kind, id)));
+            let version = at.map_or(0, |at| saves[at].row.version);
+            let entries = serde_json::to_string(&chapters).map_err(|e| format!("a history cannot be written: {e}"))?;
             self.changes.journal.push(JournalEntry { kind, id, version, at_ms, entries });
         }
+        Ok(())
+    }
+}
+
+fn without_state(row: &Row) -> Row {
+    let Row { id, version, status, parent, rank, state: _, streams, armed_ms } = row;
+    let (status, streams) = (status.clone(), streams.clone());
+    Row {
+        id: *id,
+        version: *version,
+        status,
+        parent: *parent,
+        rank: *rank,
+        state: String::new(),
+        streams,
+        armed_ms: *armed_ms,
     }
 }
 
@@ -596,7 +637,7 @@ fn outbox_row(unit: &mut Unit, emit: Emit) -> OutboxRow {
         id: 0,
         table: 0,
         shard: shard_of(&emit.key),
-        stream: envelope.stream.to_string(),
+        stream: envelope.stream.name(),
         seq,
         record: crate::ports::NewRecord {
             topic: emit.topic,

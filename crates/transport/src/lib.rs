@@ -1,6 +1,7 @@
 //! How messages travel: the batch shell with its inbox, outbox, fences, timers and parking, the relay, the codec and
 //! the ports they stand on (log, store, clock), each with a real implementation and one in memory.
 
+mod cache;
 pub mod clock;
 pub mod codec;
 pub mod consumer;
@@ -10,6 +11,7 @@ mod error;
 mod fence;
 mod fold;
 mod hex;
+pub mod journal;
 pub mod kafka;
 pub mod memory;
 pub mod metric_names;

@@ -4,7 +4,7 @@
 use crate::error::Error;
 use message::{EffectKey, Headers, Stream};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, future::Future, time::Duration};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
@@ -201,13 +201,13 @@ pub struct StoredAnswer {
 /// A message waiting in the outbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxRow {
-    /// Given by the store at the commit; 0 before.
+    /// Of what holds it; given by the store at the commit, 0 before. Messages of one commit and shard may share it.
     pub id: i64,
     /// Which of the two outbox tables holds it; given by the store.
     pub table: i16,
     pub shard: i16,
-    /// The stream as one text, see [`Stream`]'s `Display`.
-    pub stream: String,
+    /// The stream's name, see [`Stream::as_str`].
+    pub stream: Arc<str>,
     pub seq: u64,
     pub record: NewRecord,
     pub created_ms: i64,
@@ -243,7 +243,7 @@ pub struct JournalEntry {
     /// The aggregate's version that the entry led to.
     pub version: i64,
     pub at_ms: i64,
-    /// JSON array of what happened in this change.
+    /// What happened in this change: a JSON array of [`crate::journal::Chapter`]s.
     pub entries: String,
 }
 
@@ -251,6 +251,9 @@ pub struct JournalEntry {
 #[derive(Debug, Default)]
 pub struct Changes {
     pub saves: Vec<Save>,
+    /// (kind, id, version): rows that were not loaded in this transaction, were relied on, and are not saved. The commit
+    /// fails like a lost compare-and-set when one has another version by then.
+    pub unchanged: Vec<(&'static str, Uuid, i64)>,
     /// (stream, expected mark, new mark).
     pub marks: Vec<(Stream, Mark, Mark)>,
     pub outbox: Vec<OutboxRow>,
@@ -347,9 +350,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn lease(&self, owner: Uuid, shards: i16, ttl: Duration) -> impl Future<Output = Result<Vec<Lease>>> + Send;
     /// Gives the leases back, so that another relay need not wait.
     fn release(&self, owner: Uuid) -> impl Future<Output = Result<()>> + Send;
-    /// Unsent rows of the shards: a prefix of each stream, in order.
+    /// Unsent messages of the shards: a prefix of each stream, in order. Those that share an id come together, so that
+    /// there may be some more than `limit`.
     fn unsent(&self, shards: &[i16], limit: usize) -> impl Future<Output = Result<Vec<OutboxRow>>> + Send;
-    /// Removes acknowledged rows (id, table) of shards that are still leased under the epochs given.
+    /// Removes acknowledged messages (id, table), all that share it, of shards that are still leased under the epochs given.
     fn sent(&self, leases: &[Lease], rows: &[(i64, i16)]) -> impl Future<Output = Result<()>> + Send;
     /// Switches writers to the other table and truncates the drained one when it can; answers whether it did.
     fn rotate(&self) -> impl Future<Output = Result<bool>> + Send;

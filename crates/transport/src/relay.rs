@@ -15,7 +15,7 @@ use crate::{
 };
 use message::headers;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -77,7 +77,7 @@ pub struct Relay<C: Context, S: Store, L: Log> {
     watch_at: Instant,
     scan_pause: Duration,
     pace: Pace,
-    last_sent: HashMap<String, u64>,
+    last_sent: HashMap<Arc<str>, u64>,
     /// Acknowledged, and not yet deleted: the scan must not send them again.
     undeleted: HashSet<i64>,
 }
@@ -224,21 +224,36 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         Ok(())
     }
 
-    /// The rows that may be sent now: ours, and each following the last one sent of its stream.
+    /// The messages that may be sent now: ours, and each following the last one sent of its stream. What shares an id is
+    /// sent, and deleted, together: where one of them must wait, all do.
     fn next_in_stream(&mut self, rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
-        let mut expected: HashMap<String, u64> = HashMap::new();
-        let mut ready = Vec::with_capacity(rows.len());
+        let mut waits: HashSet<i64> = HashSet::new();
+        loop {
+            let out_of_turn = self.out_of_turn(rows.iter().filter(|row| !waits.contains(&row.id)));
+            if out_of_turn.is_empty() {
+                break;
+            }
+            // They take others with which they share an id along, and with those what follows them elsewhere.
+            waits.extend(out_of_turn);
+            self.scan_at = Instant::now();
+        }
+        rows.into_iter().filter(|row| !waits.contains(&row.id)).collect()
+    }
+
+    /// The ids of those among `rows` that are not ours, or do not follow in their stream.
+    fn out_of_turn<'a>(&self, rows: impl Iterator<Item = &'a OutboxRow>) -> Vec<i64> {
+        let mut expected: HashMap<&str, u64> = HashMap::new();
+        let mut found = Vec::new();
         for row in rows {
-            let last = expected.get(&row.stream).or_else(|| self.last_sent.get(&row.stream)).copied();
+            let last = expected.get(&*row.stream).or_else(|| self.last_sent.get(&row.stream)).copied();
             let follows = row.seq == last.map_or(1, |n| n + 1);
             if follows && self.leases.iter().any(|l| l.shard == row.shard) {
-                expected.insert(row.stream.clone(), row.seq);
-                ready.push(row);
+                expected.insert(&row.stream, row.seq);
             } else {
-                self.scan_at = Instant::now();
+                found.push(row.id);
             }
         }
-        ready
+        found
     }
 
     async fn scan(&mut self) -> Result<usize, Error> {
@@ -251,8 +266,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         let full = rows.len() >= self.config.max_batch;
         let (stale, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| self.undeleted.contains(&r.id));
         if !stale.is_empty() {
-            let ids: Vec<_> = stale.iter().map(|r| (r.id, r.table)).collect();
-            self.delete(&ids).await?;
+            self.delete(&ids_of(stale.iter().map(|r| (r.id, r.table)))).await?;
         }
         let sent = self.send(rows).await?;
         self.scan_pause =
@@ -280,6 +294,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             places.push(Place {
                 id: row.id,
                 table: row.table,
+                shard: row.shard,
                 stream: row.stream,
                 seq: row.seq,
                 created_ms: row.created_ms,
@@ -290,18 +305,24 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             span.end(spans::Ended::Ok);
         }
         let mut acknowledged = Vec::with_capacity(places.len());
-        let mut failed = None;
+        let (mut failed, mut kept, mut stopped) = (None, HashSet::new(), HashSet::new());
         for (row, result) in places.into_iter().zip(results) {
+            // What follows a failure in its shard is sent again behind it, so that the last of a key is its newest.
+            if result.is_err() || stopped.contains(&row.shard) {
+                kept.insert(row.id);
+                stopped.insert(row.shard);
+            }
             match result {
                 Ok(()) => acknowledged.push(row),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let ids: Vec<_> = acknowledged.iter().map(|r| (r.id, r.table)).collect();
+        let ids = ids_of(acknowledged.iter().filter(|r| !kept.contains(&r.id)).map(|r| (r.id, r.table)));
+        let sent = acknowledged.len();
         self.note(acknowledged);
         self.undeleted.extend(ids.iter().map(|(id, _)| *id));
         self.delete(&ids).await?;
-        failed.map_or(Ok(ids.len()), Err)
+        failed.map_or(Ok(sent), Err)
     }
 
     /// Appends, however long the log takes. Meanwhile the leases are kept and the limit is watched.
@@ -380,11 +401,17 @@ const LEASE_MARGIN: Duration = Duration::from_millis(500);
 /// Between looks at how much waits.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
+/// Each once: several messages share an id.
+fn ids_of(messages: impl Iterator<Item = (i64, i16)>) -> Vec<(i64, i16)> {
+    messages.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// What is remembered of a row while its record is on its way.
 struct Place {
     id: i64,
     table: i16,
-    stream: String,
+    shard: i16,
+    stream: Arc<str>,
     seq: u64,
     created_ms: i64,
 }

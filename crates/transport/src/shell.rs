@@ -5,10 +5,12 @@
 //! much comes does it wait a little for more ([`Pace`]).
 
 use crate::{
+    cache::RowCache,
     codec::Codec,
     context::{Aggregate, Context},
     decode::Decoder,
     error::{CallError, Error},
+    fence::FENCE,
     fold::{AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
     pace::{Linger, Pace},
@@ -24,7 +26,7 @@ use message::{Envelope, Stream, TraceContext};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hasher,
     sync::{
         Arc, Mutex, PoisonError,
@@ -44,7 +46,7 @@ pub struct ShellConfig {
     pub queue: usize,
     /// How long a caller waits for its answer.
     pub call_timeout: Duration,
-    /// Rows in the outbox beyond which new work is refused.
+    /// Messages in the outbox beyond which new work is refused.
     pub outbox_limit: u64,
     /// Where commands may ask to be answered; empty: anywhere. An answer to a topic that does not exist would stop the relay.
     pub reply_topics: Vec<String>,
@@ -68,7 +70,8 @@ impl Default for ShellConfig {
     }
 }
 
-/// Passes over a batch before it is given up as a defect: each loads at least one more row.
+/// Passes over a batch before it is given up as a defect: each but the last loads at least one more row, or ends the
+/// search for what strangers need.
 const MAX_PASSES: usize = 32;
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
@@ -166,6 +169,8 @@ pub(crate) struct Inner<C: Context, S: Store> {
     outside_requests: Mutex<Option<mpsc::Receiver<Box<dyn Any + Send>>>>,
     commits: watch::Sender<u64>,
     positions: Mutex<HashMap<(String, i32), i64>>,
+    /// Taken by the batch that is under way.
+    cache: Mutex<RowCache>,
     sink: Mutex<Option<OffsetSink>>,
     pub overloaded: AtomicBool,
     seed: AtomicU64,
@@ -204,6 +209,7 @@ impl<C: Context, S: Store> Shell<C, S> {
             outside_requests: Mutex::new(Some(outside_requests)),
             commits: watch::channel(0).0,
             positions: Mutex::default(),
+            cache: Mutex::default(),
             sink: Mutex::default(),
             overloaded: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
@@ -448,37 +454,70 @@ impl<C: Context, S: Store> Shell<C, S> {
         if items.iter().all(|i| i.work.is_none()) {
             return Ok(items.iter().map(|_| Done::Nothing).collect());
         }
+        let seed = self.inner.seed.fetch_add(0x1_0000_0001, Ordering::Relaxed);
+        let cache = std::mem::take(&mut *lock(&self.inner.cache));
+        let mut unit = Unit::new(C::NAME, self.inner.codec.clone(), seed, cache);
+        let done = self.fold_and_commit(items, &mut unit).await;
+        *lock(&self.inner.cache) = unit.into_cache(done.is_ok());
+        done
+    }
+
+    async fn fold_and_commit(&self, items: &[Item<C>], unit: &mut Unit) -> Result<Vec<Done>, Error> {
         let started = Instant::now();
         let mut tx = self.inner.store.begin().await?;
-        let wanted = first_wanted(items);
+        let mut wanted = first_wanted(items);
+        let mut marks = HashMap::new();
+        // A parked record may be given up without its mark moving, so that nothing would compare it: those are loaded.
+        let parked: HashSet<&Stream> = items.iter().filter_map(Item::parked_in).collect();
+        wanted.marks.retain(|stream| match unit.recall_mark(stream) {
+            Some(mark) if !parked.contains(stream) => {
+                marks.insert(stream.clone(), mark);
+                false
+            }
+            _ => true,
+        });
+        for (kind, ids) in &mut wanted.rows {
+            ids.retain(|id| !unit.recall((*kind, *id)));
+        }
+        wanted.rows.retain(|(_, ids)| !ids.is_empty());
         let mut loaded = tx.load(C::NAME, &wanted).await?;
-        let seed = self.inner.seed.fetch_add(0x1_0000_0001, Ordering::Relaxed);
-        let mut unit = Unit::new(C::NAME, self.inner.codec.clone(), seed);
         unit.now_ms = loaded.now_ms;
         if let Some(made_ms) = items.iter().filter_map(made_ms).min() {
             let lag = (loaded.now_ms - made_ms).max(0) as f64 / 1000.0;
             metrics::gauge!(m::CONSUMER_LAG_SECONDS, "context" => C::NAME).set(lag);
         }
-        let marks = std::mem::take(&mut loaded.marks).into_iter().collect();
+        marks.extend(std::mem::take(&mut loaded.marks));
         let parked = self.parked(&mut tx, items, &marks).await?;
         let held = std::mem::take(&mut loaded.held).into_iter().collect();
         let stored = std::mem::take(&mut loaded.answers).into_iter().collect();
-        take_in(&mut unit, &wanted, loaded);
+        take_in(unit, &wanted, loaded);
+        // Most inputs find their rows in the cache. Those of which that is not to be expected are folded by themselves first,
+        // only to learn what they need.
+        let mut strangers: Vec<_> = items.iter().filter(|item| item.is_stranger(unit)).collect();
         for _ in 0..MAX_PASSES {
             unit.restart();
             let mut pass = Pass::new(&self.inner.context, &self.inner.router, &marks, &parked, &held, &stored);
-            let done: Vec<_> = items.iter().map(|item| item.fold(&mut pass, &mut unit)).collect();
+            if !strangers.is_empty() {
+                strangers.retain(|item| item.fold(&mut pass, unit).is_none());
+                let wanted = unit.take_needs(&all_kinds::<C>());
+                if !wanted.is_empty() {
+                    let loaded = tx.load(C::NAME, &wanted).await?;
+                    take_in(unit, &wanted, loaded);
+                }
+                continue;
+            }
+            let done: Vec<_> = items.iter().map(|item| item.fold(&mut pass, unit)).collect();
             let wanted = unit.take_needs(&all_kinds::<C>());
             if wanted.is_empty() {
                 let done = done.into_iter().map(|d| d.unwrap_or_else(|| Done::Failed("folded on nothing".into())));
                 let done: Vec<_> = done.collect();
-                let (changes, outside) = pass.finish(&mut unit).map_err(Error::Poison)?;
+                let (changes, outside) = pass.finish(unit).map_err(Error::Poison)?;
                 self.commit(tx, changes, outside, unit.now_ms).await?;
                 metrics::histogram!(m::BATCH_SECONDS, "context" => C::NAME).record(started.elapsed().as_secs_f64());
                 return Ok(done);
             }
             let loaded = tx.load(C::NAME, &wanted).await?;
-            take_in(&mut unit, &wanted, loaded);
+            take_in(unit, &wanted, loaded);
         }
         Err(Error::Poison(format!("a fold asked for more rows {MAX_PASSES} times")))
     }
@@ -593,6 +632,30 @@ impl<C: Context> Item<C> {
         let Some(work) = &self.work else { return Some(Done::Nothing) };
         pass.fold(unit, work, self.span.as_ref().map(Span::context))
     }
+
+    /// The stream in which this input was parked, if it was.
+    fn parked_in(&self) -> Option<&Stream> {
+        let position = self.work.as_ref()?.parked()?.position.as_ref()?;
+        Some(&position.0)
+    }
+
+    /// Whether the rows of this input are hardly known yet: a guess, that costs time only.
+    fn is_stranger(&self, unit: &Unit) -> bool {
+        match &self.work {
+            Some(Work::Call { .. }) => true,
+            Some(Work::Message { command: true, envelope, .. }) => {
+                envelope.saga.as_ref().is_some_and(|saga| !unit.knows(&[FENCE], saga.effect.saga_id))
+            }
+            Some(Work::Message { envelope, .. }) => {
+                let order = envelope.correlation_id.as_deref().and_then(|id| id.parse().ok());
+                !order.is_some_and(|id| unit.knows(C::KINDS, id))
+            }
+            Some(Work::Reply { envelope, .. }) => {
+                envelope.saga.as_ref().is_some_and(|saga| !unit.knows(C::KINDS, saga.effect.saga_id))
+            }
+            Some(Work::Poison { .. } | Work::Skip { .. } | Work::Wake { .. }) | None => false,
+        }
+    }
 }
 
 fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
@@ -654,7 +717,7 @@ fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
         wanted.rows.extend((!ids.is_empty()).then_some((*kind, ids)));
     }
     let fences = sorted(fences);
-    wanted.rows.extend((!fences.is_empty()).then_some((crate::fence::FENCE, fences)));
+    wanted.rows.extend((!fences.is_empty()).then_some((FENCE, fences)));
     wanted.marks.sort();
     wanted.marks.dedup();
     wanted.held.sort_unstable();
@@ -671,7 +734,7 @@ fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
 }
 
 fn all_kinds<C: Context>() -> Vec<&'static str> {
-    C::KINDS.iter().copied().chain([crate::fence::FENCE]).collect()
+    C::KINDS.iter().copied().chain([FENCE]).collect()
 }
 
 /// Puts loaded rows into the working set; what was asked for and is absent is known to be absent.

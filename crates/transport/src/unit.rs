@@ -4,14 +4,16 @@
 //! asks for are loaded only when it has asked: each `?` on these methods may end the run with [`Stop::Need`].
 
 use crate::{
+    cache::RowCache,
     codec::Codec,
     context::Aggregate,
     error::Stop,
     fence::{Conversation, Given},
-    ports::{ClaimRows, Row, StreamMark, Wanted},
+    ports::{ClaimRows, Mark, Row, StreamMark, Wanted},
 };
-use message::{EffectKey, Envelope, Event, Message, Outcome, Outgoing, Refusal, SagaRef, TraceContext};
-use serde_json::Value;
+use message::{EffectKey, Envelope, Event, Message, Outcome, Outgoing, Refusal, SagaRef, Stream, TraceContext};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use std::{
     any::Any,
     collections::{BTreeSet, HashMap, HashSet},
@@ -74,19 +76,32 @@ impl<A: Aggregate> State for Held<A> {
 
 /// A row in the working set of a batch.
 pub(crate) struct Slot {
-    /// As loaded; `None`: it does not exist yet.
+    /// As loaded, or, once the batch is put together, as it will stand, then without the text of its state; `None`: it does
+    /// not exist.
     pub row: Option<Row>,
     /// What the row holds, once somebody has asked.
     loaded: Option<Box<dyn State>>,
     /// What a fold has put in its place.
     pub changed: Option<Box<dyn State>>,
     pub streams: Vec<StreamMark>,
+    /// Came from the cache: not locked, so that its version must be compared at the commit, whether it is saved or not.
+    pub cached: bool,
 }
 
 impl Slot {
     pub fn new(row: Option<Row>) -> Self {
         let streams = row.as_ref().map(|r| r.streams.clone()).unwrap_or_default();
-        Self { row, loaded: None, changed: None, streams }
+        Self { row, loaded: None, changed: None, streams, cached: false }
+    }
+
+    /// As it stands once the batch has committed, for the next one; `None` where there is nothing to keep.
+    fn settled(mut self) -> Option<Self> {
+        self.loaded = self.changed.take().or(self.loaded);
+        self.cached = true;
+        if let Some(row) = &mut self.row {
+            row.state = String::new();
+        }
+        (self.row.is_some() && self.loaded.is_some()).then_some(self)
     }
 
     /// As it is after the folds so far.
@@ -121,7 +136,7 @@ pub(crate) struct EmitHead {
 pub(crate) struct Staged {
     pub values: HashMap<Key, Box<dyn State>>,
     pub emits: Vec<Emit>,
-    pub journal: Vec<(Key, Value)>,
+    pub journal: Vec<(Key, Box<RawValue>)>,
     pub outside: Vec<Box<dyn Any + Send>>,
     claimed: HashSet<Key>,
 }
@@ -147,6 +162,9 @@ pub struct Unit {
     pub(crate) codec: Arc<Codec>,
     pub(crate) meta: Meta,
     pub(crate) now_ms: i64,
+    cache: RowCache,
+    /// The marks of this batch's streams, as they are after its commit.
+    pub(crate) marks: Vec<(Stream, Mark)>,
     taken: HashSet<Key>,
     wishes: HashMap<(&'static str, Claim), usize>,
     id_seed: u64,
@@ -160,7 +178,7 @@ pub(crate) struct Needs {
 }
 
 impl Unit {
-    pub(crate) fn new(source: &'static str, codec: Arc<Codec>, id_seed: u64) -> Self {
+    pub(crate) fn new(source: &'static str, codec: Arc<Codec>, id_seed: u64, cache: RowCache) -> Self {
         Self {
             source,
             slots: HashMap::new(),
@@ -172,6 +190,8 @@ impl Unit {
             codec,
             meta: Meta::default(),
             now_ms: 0,
+            cache,
+            marks: Vec::new(),
             taken: HashSet::new(),
             wishes: HashMap::new(),
             id_seed,
@@ -204,7 +224,8 @@ impl Unit {
         self.meta.correlation_id = self.meta.correlation_id.take().or(correlation_id);
     }
 
-    /// The aggregate with this id, locked; `None` when there is none.
+    /// The aggregate with this id; `None` when there is none. What becomes of the batch stands only if nobody else changes it
+    /// before the commit.
     pub fn get<A: Aggregate>(&mut self, id: Uuid) -> Fold<Option<A>> {
         Ok(self.read(id)?.map(Arc::unwrap_or_clone))
     }
@@ -215,13 +236,53 @@ impl Unit {
         if let Some(state) = self.staged.values.get(&key) {
             return downcast(state.as_ref()).map(Some);
         }
-        match self.slots.get_mut(&key) {
-            Some(slot) => read(slot),
-            None => {
-                self.needs.rows.entry(A::KIND).or_default().insert(id);
-                Err(Stop::Need)
-            }
+        if self.recall(key) {
+            return self.slots.get_mut(&key).map_or(Ok(None), read);
         }
+        self.needs.rows.entry(A::KIND).or_default().insert(id);
+        Err(Stop::Need)
+    }
+
+    /// Whether the row is in the working set, or could be taken there from the cache.
+    pub(crate) fn recall(&mut self, key: Key) -> bool {
+        if self.slots.contains_key(&key) {
+            return true;
+        }
+        let Some(slot) = self.cache.take_row(&key) else { return false };
+        self.slots.insert(key, slot);
+        true
+    }
+
+    /// Whether a row with this id of one of these kinds is at hand.
+    pub(crate) fn knows(&self, kinds: &[&'static str], id: Uuid) -> bool {
+        let at_hand = |kind: &&'static str| match self.slots.get(&(*kind, id)) {
+            Some(slot) => slot.row.is_some(),
+            None => self.cache.has_row(&(*kind, id)),
+        };
+        kinds.iter().any(at_hand)
+    }
+
+    pub(crate) fn recall_mark(&mut self, stream: &Stream) -> Option<Mark> {
+        self.cache.take_mark(stream)
+    }
+
+    /// The cache for the next batch: with what this one has committed, or without anything it touched.
+    pub(crate) fn into_cache(mut self, committed: bool) -> RowCache {
+        let used = self.slots.values().any(|slot| slot.cached);
+        if committed {
+            self.cache.succeeded(used);
+            for (key, slot) in self.slots {
+                if let Some(slot) = slot.settled() {
+                    self.cache.put_row(key, slot);
+                }
+            }
+            for (stream, mark) in self.marks {
+                self.cache.put_mark(stream, mark);
+            }
+        } else if used {
+            self.cache.overtaken();
+        }
+        self.cache
     }
 
     /// As [`Unit::get`], without a lock: for reference data that this fold does not change.
@@ -246,7 +307,7 @@ impl Unit {
         all.into_iter().collect()
     }
 
-    /// Saves the aggregate. It must have been read with [`Unit::get`] or claimed, so that it is locked and its version known.
+    /// Saves the aggregate. It must have been read with [`Unit::get`] or claimed, so that its version is known.
     pub fn put<A: Aggregate>(&mut self, id: Uuid, aggregate: A) {
         self.put_shared(id, Arc::new(aggregate));
     }
@@ -372,8 +433,10 @@ impl Unit {
     }
 
     /// Appends to the immutable history of (`A`, `id`); all entries of a batch stand under the version they led to.
-    pub fn journal<A: Aggregate>(&mut self, id: Uuid, entry: Value) {
+    pub fn journal<A: Aggregate>(&mut self, id: Uuid, entry: &impl Serialize) -> Fold<()> {
+        let entry = to_raw_value(entry).map_err(|e| Stop::Poison(format!("an entry of the history: {e}")))?;
         self.staged.journal.push(((A::KIND, id), entry));
+        Ok(())
     }
 
     /// Hands `request` to the context's outside worker after the commit. Nothing is stored: the state that the fold enters
@@ -439,13 +502,8 @@ impl Unit {
         }
     }
 
-    pub(crate) fn stream(&self, owner: Key, topic: &str) -> message::Stream {
-        message::Stream {
-            source: self.source.to_owned(),
-            aggregate_type: owner.0.to_owned(),
-            aggregate_id: owner.1.to_string(),
-            topic: topic.to_owned(),
-        }
+    pub(crate) fn stream(&self, owner: Key, topic: &str) -> Stream {
+        Stream::new(self.source, owner.0, owner.1.hyphenated().encode_lower(&mut Uuid::encode_buffer()), topic)
     }
 }
 

@@ -28,7 +28,8 @@ on_both! {
         a_kind_that_is_not_the_contexts_is_fatal,
         a_listing_is_newest_first_filtered_and_paged,
         the_clock_never_runs_back,
-        journal_entries_stand_in_the_order_of_versions_and_for_ever;
+        journal_entries_stand_in_the_order_of_versions_and_for_ever,
+        what_a_batch_relied_on_without_loading_it_is_compared_at_its_commit;
     transactions:
         a_commit_that_fails_writes_nothing,
         a_stale_version_is_tried_again,

@@ -20,12 +20,7 @@ use uuid::Uuid;
 const MEANWHILE: usize = 100;
 
 fn marks() -> Changes {
-    let stream = Stream {
-        source: "there".into(),
-        aggregate_type: "thing".into(),
-        aggregate_id: Uuid::now_v7().to_string(),
-        topic: "events".into(),
-    };
+    let stream = Stream::new("there", "thing", &Uuid::now_v7().to_string(), "events");
     Changes { marks: vec![(stream, Mark::default(), Mark { last_seq: 1, parked: 0 })], ..Changes::default() }
 }
 

@@ -34,7 +34,7 @@ impl Depot {
 
 impl Context for Depot {
     const NAME: &'static str = "depot";
-    /// Rows are locked in this order.
+    /// What is loaded is locked in this order.
     const KINDS: transport::Kinds = &[BaySummary::KIND, ShoppingList::KIND, Bay::KIND, Bot::KIND, StorePlace::KIND];
 
     fn routes() -> Router<Self> {

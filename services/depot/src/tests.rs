@@ -136,12 +136,7 @@ impl Hall {
     fn record(&mut self, order: OrderId, effect: EffectKey, command: Outgoing) -> Record {
         let seq = self.sent.entry(effect.saga_id).and_modify(|n| *n += 1).or_insert(1);
         self.offset += 1;
-        let stream = Stream {
-            source: "orchestrator".into(),
-            aggregate_type: "saga".into(),
-            aggregate_id: effect.saga_id.to_string(),
-            topic: command.topic.into(),
-        };
+        let stream = Stream::new("orchestrator", "saga", &effect.saga_id.to_string(), command.topic);
         let (reply_to, key) = ("mallbots.orchestrator.replies".into(), order.to_string());
         let saga = SagaRef { saga_type: "order-fulfilment".into(), effect, attempt: 1, reply_to, key: key.clone() };
         let envelope = Envelope {

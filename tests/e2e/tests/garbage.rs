@@ -83,12 +83,7 @@ impl Scene {
         let envelope = Envelope {
             id: Uuid::now_v7(),
             name: "mallbots.payments.CapturePayment".into(),
-            stream: Stream {
-                source: "orchestrator".into(),
-                aggregate_type: "saga".into(),
-                aggregate_id: saga_id.to_string(),
-                topic: PAYMENTS_COMMANDS.into(),
-            },
+            stream: Stream::new("orchestrator", "saga", &saga_id.to_string(), PAYMENTS_COMMANDS),
             seq: NEXT,
             time_ms: 0,
             trace: None,

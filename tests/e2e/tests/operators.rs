@@ -102,7 +102,7 @@ const DAMAGES: &[Damage] = &[
     Damage {
         context: "orders",
         table: "order",
-        sql: r#"UPDATE "order" SET streams = jsonb_set(streams::jsonb, '{0,n}', to_jsonb((streams->0->>'n')::int + 1))::json WHERE id = '$order'"#,
+        sql: r#"UPDATE "order" SET streams = jsonb_set(streams::jsonb, '{0,n}', to_jsonb((streams::jsonb->0->>'n')::int + 1))::json WHERE id = '$order'"#,
         breaks: "I6 outbox = topic",
         offending: "$order",
     },

@@ -26,12 +26,19 @@ struct Shared {
     changed: Notify,
 }
 
+/// What the next append meets.
+struct Fault {
+    /// The records that are not acknowledged, by their place.
+    failing: std::ops::Range<usize>,
+    /// Whether they are in the log all the same.
+    took_effect: bool,
+}
+
 #[derive(Default)]
 struct State {
     topics: BTreeMap<String, Vec<Vec<Record>>>,
     groups: BTreeMap<String, Group>,
-    /// (records of the next append that still succeed, whether the others are in the log all the same).
-    fault: Option<(usize, bool)>,
+    fault: Option<Fault>,
     last_member: u64,
 }
 
@@ -50,7 +57,12 @@ impl MemoryLog {
     /// The next append is acknowledged for its first `acknowledged` records only; the others are lost, or in the log all
     /// the same when `took_effect`.
     pub fn fail_next_append(&self, acknowledged: usize, took_effect: bool) {
-        lock(&self.shared.state).fault = Some((acknowledged, took_effect));
+        lock(&self.shared.state).fault = Some(Fault { failing: acknowledged..usize::MAX, took_effect });
+    }
+
+    /// The next append loses its record number `at`, from 0, and only that one.
+    pub fn lose_in_next_append(&self, at: usize) {
+        lock(&self.shared.state).fault = Some(Fault { failing: at..at + 1, took_effect: false });
     }
 
     fn append_one(&self, state: &mut State, record: NewRecord) {
@@ -80,13 +92,14 @@ impl Log for MemoryLog {
 
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<(), Error>> {
         let mut state = lock(&self.shared.state);
-        let (good, took_effect) = state.fault.take().unwrap_or((usize::MAX, true));
+        let fault = state.fault.take().unwrap_or(Fault { failing: 0..0, took_effect: true });
         let mut results = Vec::with_capacity(records.len());
         for (at, record) in records.into_iter().enumerate() {
-            if at < good || took_effect {
+            let fails = fault.failing.contains(&at);
+            if !fails || fault.took_effect {
                 self.append_one(&mut state, record);
             }
-            results.push(if at < good { Ok(()) } else { Err(Error::retry("append", "it was made to fail")) });
+            results.push(if fails { Err(Error::retry("append", "it was made to fail")) } else { Ok(()) });
         }
         drop(state);
         self.shared.changed.notify_waiters();

@@ -4,9 +4,7 @@ use super::locks::Locks;
 use super::parking::Parking;
 use crate::{
     error::Error,
-    ports::{
-        Changes, ClaimRows, Committed, IdempotencyKey, JournalEntry, Mark, OutboxRow, Query, Row, Save, StoredAnswer,
-    },
+    ports::{Changes, ClaimRows, Committed, IdempotencyKey, JournalEntry, Mark, OutboxRow, Query, Row, StoredAnswer},
 };
 use message::Stream;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +22,8 @@ pub(super) struct State {
     pub kinds: BTreeMap<&'static str, BTreeMap<Uuid, Row>>,
     pub locks: Locks,
     pub marks: BTreeMap<(String, Stream), Mark>,
-    /// By id, which is the order in which they were committed.
-    pub outbox: BTreeMap<i64, OutboxRow>,
+    /// By id, which is the order in which they were committed; what one commit sends through one shard shares an id.
+    pub outbox: BTreeMap<i64, Vec<OutboxRow>>,
     /// Which of the two outbox tables writers use.
     pub current: i16,
     last_outbox_id: i64,
@@ -76,7 +74,8 @@ impl State {
 
     /// Applies everything, or nothing: [`Error::Retry`] when somebody was faster.
     pub fn commit(&mut self, consumer: &str, changes: &Changes, now_ms: i64) -> Result<Committed, Error> {
-        self.check_saves(&changes.saves)?;
+        let expected = changes.saves.iter().map(|save| (save.kind, save.row.id, save.expected));
+        self.check_versions(expected.chain(changes.unchanged.iter().copied()))?;
         self.check_marks(consumer, changes)?;
         self.check_unique(changes)?;
         self.parking.check(&changes.unpark)?;
@@ -92,14 +91,13 @@ impl State {
         for entry in &changes.journal {
             self.journal.insert((entry.kind, entry.id, entry.version), entry.clone());
         }
-        Ok(Committed { outbox: changes.outbox.iter().map(|row| self.append(row)).collect() })
+        Ok(Committed { outbox: self.append(&changes.outbox) })
     }
 
-    fn check_saves(&self, saves: &[Save]) -> Result<(), Error> {
-        for save in saves {
-            let found = self.table(save.kind)?.get(&save.row.id).map_or(0, |row| row.version);
-            if found != save.expected {
-                let Save { kind, row: Row { id, .. }, expected, .. } = save;
+    fn check_versions(&self, all: impl Iterator<Item = (&'static str, Uuid, i64)>) -> Result<(), Error> {
+        for (kind, id, expected) in all {
+            let found = self.table(kind)?.get(&id).map_or(0, |row| row.version);
+            if found != expected {
                 return Err(Error::retry("save", format!("{kind} {id} has version {found}, expected {expected}")));
             }
         }
@@ -147,10 +145,16 @@ impl State {
         }
     }
 
-    fn append(&mut self, row: &OutboxRow) -> (i64, i16) {
-        self.last_outbox_id += 1;
-        let (id, table) = (self.last_outbox_id, self.current);
-        self.outbox.insert(id, OutboxRow { id, table, ..row.clone() });
-        (id, table)
+    fn append(&mut self, rows: &[OutboxRow]) -> Vec<(i64, i16)> {
+        let (table, mut ids) = (self.current, BTreeMap::new());
+        let mut append = |row: &OutboxRow| {
+            let id = *ids.entry(row.shard).or_insert_with(|| {
+                self.last_outbox_id += 1;
+                self.last_outbox_id
+            });
+            self.outbox.entry(id).or_default().push(OutboxRow { id, table, ..row.clone() });
+            (id, table)
+        };
+        rows.iter().map(&mut append).collect()
     }
 }

@@ -47,6 +47,7 @@ pub(super) struct Shared {
     pub faults: Mutex<VecDeque<CommitFault>>,
     keep_sent: AtomicBool,
     transactions: AtomicU64,
+    pub loads: AtomicU64,
 }
 
 impl MemoryStore {
@@ -65,6 +66,7 @@ impl MemoryStore {
             faults: Mutex::default(),
             keep_sent: AtomicBool::new(false),
             transactions: AtomicU64::new(0),
+            loads: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -82,6 +84,11 @@ impl MemoryStore {
     /// The next deletion of rows that were sent fails.
     pub fn fail_next_deletion(&self) {
         self.shared.keep_sent.store(true, Ordering::Relaxed);
+    }
+
+    /// How many rows transactions have loaded and locked so far.
+    pub fn loads(&self) -> u64 {
+        self.shared.loads.load(Ordering::Relaxed)
     }
 
     /// Every parked record, of all consumers.
@@ -154,8 +161,16 @@ impl Store for MemoryStore {
     }
 
     async fn unsent(&self, shards: &[i16], limit: usize) -> Result<Vec<OutboxRow>, Error> {
-        let ours = |row: &&OutboxRow| shards.contains(&row.shard);
-        Ok(self.state(|s| s.outbox.values().filter(ours).take(limit).cloned().collect()))
+        Ok(self.state(|s| {
+            let mut found = Vec::new();
+            for rows in s.outbox.values().filter(|rows| rows.iter().any(|row| shards.contains(&row.shard))) {
+                if found.len() >= limit {
+                    break;
+                }
+                found.extend(rows.iter().cloned());
+            }
+            found
+        }))
     }
 
     async fn sent(&self, leases: &[Lease], rows: &[(i64, i16)]) -> Result<(), Error> {
@@ -164,7 +179,10 @@ impl Store for MemoryStore {
         }
         self.state(|s| {
             for (id, table) in rows {
-                let Some(row) = s.outbox.get(id).filter(|row| row.table == *table) else { continue };
+                let Some(row) = s.outbox.get(id).and_then(|rows| rows.first()) else { continue };
+                if row.table != *table {
+                    continue;
+                }
                 let held = s.leases.get(&row.shard);
                 let is = |l: &Lease| held.is_some_and(|h| (l.shard, l.owner, l.epoch) == (row.shard, h.owner, h.epoch));
                 if leases.iter().any(is) {
@@ -178,7 +196,7 @@ impl Store for MemoryStore {
     async fn rotate(&self) -> Result<bool, Error> {
         Ok(self.state(|s| {
             let other = 1 - s.current;
-            let drained = s.outbox.values().all(|row| row.table != other);
+            let drained = s.outbox.values().flatten().all(|row| row.table != other);
             if drained {
                 s.current = other;
             }
@@ -189,13 +207,13 @@ impl Store for MemoryStore {
     async fn backlog(&self) -> Result<Backlog, Error> {
         let now_ms = self.clock().now();
         Ok(self.state(|s| {
-            let oldest = s.outbox.values().map(|row| row.created_ms).min().unwrap_or(now_ms);
-            Backlog { rows: s.outbox.len() as u64, oldest_ms: (now_ms - oldest).max(0) }
+            let oldest = s.outbox.values().flatten().map(|row| row.created_ms).min().unwrap_or(now_ms);
+            Backlog { rows: s.outbox.values().flatten().count() as u64, oldest_ms: (now_ms - oldest).max(0) }
         }))
     }
 
     async fn in_outbox(&self, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
-        let waits = |s: &State, key: &EffectKey| s.outbox.values().any(|row| row.record.headers.names(key));
+        let waits = |s: &State, key: &EffectKey| s.outbox.values().flatten().any(|row| row.record.headers.names(key));
         Ok(self.state(|s| keys.iter().filter(|key| waits(s, key)).cloned().collect()))
     }
 

@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     ports::{Changes, CommitError, Committed, Loaded, Row, Tx, Wanted},
 };
+use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 /// Lets go of its locks when it is committed or dropped.
@@ -85,7 +86,9 @@ impl Tx for MemoryTx {
 
     async fn load(&mut self, consumer: &str, wanted: &Wanted) -> Result<Loaded, Error> {
         self.lock_all(&wanted.rows).await?;
-        self.store.state(|s| self.read(s, consumer, wanted))
+        let loaded = self.store.state(|s| self.read(s, consumer, wanted))?;
+        self.store.shared.loads.fetch_add(loaded.rows.len() as u64, Ordering::Relaxed);
+        Ok(loaded)
     }
 
     async fn commit(self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<u64>> {
@@ -97,8 +100,9 @@ impl Tx for MemoryTx {
             Some(CommitFault::Unknown { took_effect: false }) => return Err(CommitError::Unknown(self.id)),
             Some(CommitFault::Unknown { took_effect: true }) | None => {}
         }
-        for save in &changes.saves {
-            self.lock((save.kind, save.row.id)).await.map_err(CommitError::Failed)?;
+        let saved = changes.saves.iter().map(|save| (save.kind, save.row.id));
+        for key in saved.chain(changes.unchanged.iter().map(|(kind, id, _)| (*kind, *id))) {
+            self.lock(key).await.map_err(CommitError::Failed)?;
         }
         let now_ms = self.store.clock().now();
         let committed = self.store.state(|s| s.commit(consumer, changes, now_ms)).map_err(CommitError::Failed)?;

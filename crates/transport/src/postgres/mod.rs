@@ -2,6 +2,7 @@
 
 mod lane;
 pub mod outbox;
+mod pack;
 mod rows;
 mod tx;
 
@@ -17,6 +18,7 @@ use tokio_postgres::{NoTls, error::SqlState};
 use uuid::Uuid;
 
 pub use lane::Lane;
+pub use pack::unpack;
 pub use tx::PgTx;
 
 mod migrations {
@@ -77,7 +79,8 @@ impl PgStore {
             .build()
             .map_err(|e| Error::Fatal(e.to_string()))?;
         let all = kinds.iter().copied().chain([crate::FENCE]);
-        let kinds = all.map(|kind| Ok((kind, rows::KindSql::new(kind)?))).collect::<Result<_, Error>>()?;
+        let all = all.enumerate().map(|(place, kind)| Ok((kind, rows::KindSql::new(place, kind)?)));
+        let kinds = all.collect::<Result<_, Error>>()?;
         Ok(Self { pool, sql: Arc::new(Sql { kinds }), lanes: lane::Lanes::default() })
     }
 
@@ -180,7 +183,7 @@ impl Store for PgStore {
 
     async fn journal(&self, kind: &'static str, id: Uuid) -> Result<Vec<JournalEntry>, Error> {
         let client = self.client().await?;
-        let sql = "SELECT version, at_ms, entries::text FROM journal WHERE kind = $1 AND id = $2 ORDER BY version";
+        let sql = "SELECT version, at_ms, entries FROM journal WHERE kind = $1 AND id = $2 ORDER BY version";
         let found = client.query(sql, &[&kind, &id]).await.map_err(|e| classify("journal", e))?;
         let entry =
             |r: &tokio_postgres::Row| JournalEntry { kind, id, version: r.get(0), at_ms: r.get(1), entries: r.get(2) };

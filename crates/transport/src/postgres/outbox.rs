@@ -1,17 +1,23 @@
 //! The outbox's statements: leases, the scan, deletion and the switch between its two tables.
 //!
 //! No cursor over ids or times is ever kept (committed rows would be skipped when transactions commit out of order):
-//! the scan takes what is unsent, in the order of ids, which within a stream is the order of its sequence, because the
-//! row lock of the aggregate makes its transactions follow each other.
+//! the scan takes what is unsent, in the order of ids, which within a stream is the order of its sequence: whoever writes
+//! number n + 1 has read a committed n, whose id was given before that.
 
-use super::{PgStore, classify};
+use super::{
+    PgStore, classify,
+    pack::{self, unpack},
+};
 use crate::{
     error::Error,
-    ports::{Backlog, Lease, NewRecord, OutboxRow},
+    ports::{Backlog, Lease, OutboxRow},
 };
 use deadpool_postgres::Object;
-use message::{EffectKey, Headers};
-use std::time::Duration;
+use message::{EffectKey, Headers, headers};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use uuid::Uuid;
 
 const TABLES: [&str; 2] = ["outbox_0", "outbox_1"];
@@ -20,29 +26,36 @@ pub(super) async fn insert(client: &Object, table: i16, rows: &[OutboxRow]) -> R
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let shards: Vec<i16> = rows.iter().map(|r| r.shard).collect();
-    let streams: Vec<&str> = rows.iter().map(|r| r.stream.as_str()).collect();
-    let seqs: Vec<i64> = rows.iter().map(|r| r.seq as i64).collect();
-    let topics: Vec<&str> = rows.iter().map(|r| r.record.topic.as_str()).collect();
-    let keys: Vec<&str> = rows.iter().map(|r| r.record.key.as_str()).collect();
-    let headers: Vec<&[u8]> = rows.iter().map(|r| r.record.headers.as_bytes()).collect();
-    let payloads: Vec<Option<&[u8]>> = rows.iter().map(|r| r.record.value.as_deref()).collect();
-    let created: Vec<i64> = rows.iter().map(|r| r.created_ms).collect();
+    let (packs, places) = pack::pack(rows)?;
+    let shards: Vec<i16> = packs.iter().map(|p| p.shard).collect();
+    let messages: Vec<i32> = packs.iter().map(|p| p.messages).collect();
+    let created: Vec<i64> = packs.iter().map(|p| p.created_ms).collect();
+    // An array of arrays must be rectangular: the sagas of all packs in one, and whose they are in another.
+    let sagas: Vec<Uuid> = packs.iter().flat_map(|p| p.sagas.iter().copied()).collect();
+    let owners: Vec<i64> = (1..).zip(&packs).flat_map(|(n, p)| p.sagas.iter().map(move |_| n)).collect();
+    let closed: Vec<Vec<u8>> = packs.iter().map(pack::Pack::close).collect();
     let table = TABLES[usize::from(table == 1)];
-    // RETURNING follows the order of the input rows; the sequence number comes back too, to be compared.
+    // RETURNING follows the order of the input rows; what tells them apart comes back too, to be compared.
     let sql = format!(
-        "INSERT INTO {table} (shard, stream, seq, topic, key, headers, payload, created_ms)
-         SELECT * FROM unnest($1::smallint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[])
-         RETURNING id, seq"
+        "INSERT INTO {table} (shard, messages, created_ms, pack, sagas)
+         SELECT u.shard, u.messages, u.created_ms, u.pack,
+                ARRAY(SELECT s.saga FROM unnest($5::uuid[], $6::bigint[]) AS s(saga, n) WHERE s.n = u.n)
+         FROM unnest($1::smallint[], $2::int[], $3::bigint[], $4::bytea[]) WITH ORDINALITY AS u(shard, messages, created_ms, pack, n)
+         RETURNING id, messages, shard"
     );
     let statement = client.prepare_cached(&sql).await.map_err(|e| classify("outbox", e))?;
     let ids = client
-        .query(&statement, &[&shards, &streams, &seqs, &topics, &keys, &headers, &payloads, &created])
+        .query(&statement, &[&shards, &messages, &created, &closed, &sagas, &owners])
         .await
         .map_err(|e| classify("outbox", e))?;
-    let in_order = ids.len() == rows.len() && ids.iter().zip(&seqs).all(|(r, seq)| r.get::<_, i64>(1) == *seq);
+    let same = |(row, pack): (&tokio_postgres::Row, &pack::Pack)| {
+        (row.get::<_, i32>(1), row.get::<_, i16>(2)) == (pack.messages, pack.shard)
+    };
+    let in_order = ids.len() == packs.len()
+        && ids.iter().zip(&packs).all(same)
+        && ids.windows(2).all(|pair| pair[0].get::<_, i64>(0) < pair[1].get::<_, i64>(0));
     // Out of order, the ids are no use for handing over; the scan will find the rows.
-    Ok(if in_order { ids.iter().map(|r| r.get(0)).collect() } else { Vec::new() })
+    Ok(if in_order { places.iter().map(|at| ids[*at].get(0)).collect() } else { Vec::new() })
 }
 
 pub(super) async fn lease(store: &PgStore, owner: Uuid, shards: i16, ttl: Duration) -> Result<Vec<Lease>, Error> {
@@ -63,31 +76,29 @@ pub(super) async fn lease(store: &PgStore, owner: Uuid, shards: i16, ttl: Durati
 
 pub(super) async fn unsent(store: &PgStore, shards: &[i16], limit: usize) -> Result<Vec<OutboxRow>, Error> {
     let client = store.client().await?;
-    let sql = "SELECT id, t, shard, stream, seq, topic, key, headers, payload, created_ms FROM (
-                   (SELECT 0::smallint AS t, * FROM outbox_0 WHERE shard = ANY($1) ORDER BY id LIMIT $2)
-                   UNION ALL
-                   (SELECT 1::smallint AS t, * FROM outbox_1 WHERE shard = ANY($1) ORDER BY id LIMIT $2)
-               ) u ORDER BY id LIMIT $2";
+    // Whole rows, as many as hold `limit` messages; which those are is found without their packs.
+    let sql = "WITH next AS (
+                   SELECT t, id FROM (
+                       SELECT u.*, sum(messages) OVER (ORDER BY id) - messages AS before FROM (
+                           (SELECT 0::smallint AS t, id, messages FROM outbox_0 WHERE shard = ANY($1) ORDER BY id LIMIT $2)
+                           UNION ALL
+                           (SELECT 1::smallint AS t, id, messages FROM outbox_1 WHERE shard = ANY($1) ORDER BY id LIMIT $2)
+                       ) u
+                   ) v WHERE before < $2
+               )
+               SELECT o.id, 0::smallint, o.shard, o.created_ms, o.pack FROM outbox_0 o
+               WHERE o.id = ANY(ARRAY(SELECT id FROM next WHERE t = 0))
+               UNION ALL
+               SELECT o.id, 1::smallint, o.shard, o.created_ms, o.pack FROM outbox_1 o
+               WHERE o.id = ANY(ARRAY(SELECT id FROM next WHERE t = 1))
+               ORDER BY 1";
     let statement = client.prepare_cached(sql).await.map_err(|e| classify("scan", e))?;
     let found = client.query(&statement, &[&shards, &(limit as i64)]).await.map_err(|e| classify("scan", e))?;
-    found.iter().map(read).collect()
-}
-
-fn read(row: &tokio_postgres::Row) -> Result<OutboxRow, Error> {
-    Ok(OutboxRow {
-        id: row.get(0),
-        table: row.get(1),
-        shard: row.get(2),
-        stream: row.get(3),
-        seq: row.get::<_, i64>(4) as u64,
-        record: NewRecord {
-            topic: row.get(5),
-            key: row.get(6),
-            headers: Headers::from_bytes(row.get(7)).ok_or_else(|| Error::Poison("headers of an outbox row".into()))?,
-            value: row.get(8),
-        },
-        created_ms: row.get(9),
-    })
+    let mut rows = Vec::new();
+    for row in &found {
+        rows.extend(unpack(row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))?);
+    }
+    Ok(rows)
 }
 
 /// Deletes under the lease: a relay whose lease went to another deletes nothing, and that is harmless.
@@ -144,9 +155,10 @@ pub(super) async fn rotate(store: &PgStore) -> Result<bool, Error> {
 pub(super) async fn backlog(store: &PgStore) -> Result<Backlog, Error> {
     let client = store.client().await?;
     // Bounded: beyond the limit the exact number does not matter.
-    let sql = "SELECT count(*), coalesce(min(created_ms), 0),
+    let sql = "SELECT coalesce(sum(messages), 0), coalesce(min(created_ms), 0),
                       (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-               FROM ((SELECT created_ms FROM outbox_0 LIMIT 500000) UNION ALL (SELECT created_ms FROM outbox_1 LIMIT 500000)) u";
+               FROM ((SELECT messages, created_ms FROM outbox_0 LIMIT 500000)
+                     UNION ALL (SELECT messages, created_ms FROM outbox_1 LIMIT 500000)) u";
     let row = client.query_one(sql, &[]).await.map_err(|e| classify("backlog", e))?;
     let (rows, oldest, now): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     Ok(Backlog { rows: rows as u64, oldest_ms: if rows == 0 { 0 } else { (now - oldest).max(0) } })
@@ -154,11 +166,23 @@ pub(super) async fn backlog(store: &PgStore) -> Result<Backlog, Error> {
 
 pub(super) async fn contains(store: &PgStore, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
     let client = store.client().await?;
-    let sagas: Vec<String> = keys.iter().map(|k| k.saga_id.to_string()).collect();
-    let sql = "SELECT headers FROM outbox_0 o WHERE split_part(split_part(o.stream, '/', 3), '@', 1) = ANY($1)
+    let sagas: Vec<Uuid> = keys.iter().map(|k| k.saga_id).collect();
+    let sql = "SELECT 0::smallint, id, shard, created_ms, pack FROM outbox_0 WHERE sagas && $1
                UNION ALL
-               SELECT headers FROM outbox_1 o WHERE split_part(split_part(o.stream, '/', 3), '@', 1) = ANY($1)";
+               SELECT 1::smallint, id, shard, created_ms, pack FROM outbox_1 WHERE sagas && $1";
     let found = client.query(sql, &[&sagas]).await.map_err(|e| classify("outbox", e))?;
-    let waiting: Vec<Headers> = found.iter().filter_map(|r| Headers::from_bytes(r.get(0))).collect();
-    Ok(keys.iter().filter(|key| waiting.iter().any(|headers| headers.names(key))).cloned().collect())
+    let asked: HashSet<String> = keys.iter().map(|k| k.saga_id.to_string()).collect();
+    let mut waiting: HashMap<String, Vec<Headers>> = HashMap::new();
+    for row in &found {
+        for message in unpack(row.get(1), row.get(0), row.get(2), row.get(3), row.get(4))? {
+            let saga = message.record.headers.get(headers::SAGA_ID).and_then(|id| std::str::from_utf8(id).ok());
+            if let Some(saga) = saga.and_then(|id| asked.get(id)) {
+                waiting.entry(saga.clone()).or_default().push(message.record.headers);
+            }
+        }
+    }
+    let waits = |key: &&EffectKey| {
+        waiting.get(&key.saga_id.to_string()).is_some_and(|of_saga| of_saga.iter().any(|headers| headers.names(key)))
+    };
+    Ok(keys.iter().filter(waits).cloned().collect())
 }

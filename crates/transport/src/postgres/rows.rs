@@ -12,6 +12,8 @@ pub(super) const ROW_COLUMNS: &str = "id, version, status, parent, rank, state::
 
 /// The statements of one kind's table.
 pub(super) struct KindSql {
+    /// Its place among the context's kinds, in whose order rows are locked.
+    pub place: usize,
     pub load: String,
     pub peek: String,
     pub list: String,
@@ -19,10 +21,11 @@ pub(super) struct KindSql {
     pub insert: String,
     pub update: String,
     pub claim: String,
+    pub unchanged: String,
 }
 
 impl KindSql {
-    pub fn new(kind: &'static str) -> Result<Self, Error> {
+    pub fn new(place: usize, kind: &'static str) -> Result<Self, Error> {
         if kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
             return Err(Error::Fatal(format!("`{kind}` is not a name for a table: use a-z and _")));
         }
@@ -36,6 +39,7 @@ impl KindSql {
             )
         };
         Ok(Self {
+            place,
             load: format!("SELECT {ROW_COLUMNS} FROM {table} WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"),
             peek: format!("SELECT {ROW_COLUMNS} FROM {table} WHERE id = ANY($1)"),
             list: list("$1::text IS NULL"),
@@ -43,16 +47,20 @@ impl KindSql {
             list_status: list("status = $1"),
             insert: format!(
                 "INSERT INTO {table} (id, version, status, parent, rank, state, streams, armed_ms)
-                 SELECT id, expected + 1, status, parent, rank, state::json, streams::json, armed_ms FROM {values}"
+                 SELECT id, expected + 1, status, parent, rank, state, streams, armed_ms FROM {values}"
             ),
             update: format!(
                 "UPDATE {table} t SET version = u.expected + 1, status = u.status, parent = u.parent, rank = u.rank,
-                 state = u.state::json, streams = u.streams::json, armed_ms = u.armed_ms, updated_at = now()
+                 state = u.state, streams = u.streams, armed_ms = u.armed_ms, updated_at = now()
                  FROM {values} WHERE t.id = ANY($1) AND t.id = u.id AND t.version = u.expected"
             ),
             claim: format!(
                 "SELECT {ROW_COLUMNS} FROM {table} WHERE status = $1 AND rank >= $2 ORDER BY rank, id LIMIT $3
                  FOR NO KEY UPDATE SKIP LOCKED"
+            ),
+            unchanged: format!(
+                "SELECT t.id FROM {table} t, unnest($1::uuid[], $2::bigint[]) AS u(id, version)
+                 WHERE t.id = ANY($1) AND t.id = u.id AND t.version = u.version ORDER BY t.id FOR NO KEY UPDATE OF t"
             ),
         })
     }
@@ -73,13 +81,9 @@ pub(super) fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {
 }
 
 pub(super) fn parked(row: &tokio_postgres::Row) -> Result<(Parked, ParkedAction), Error> {
-    let position = row.get::<_, Option<String>>(1).map(|source| {
-        let stream = Stream {
-            source,
-            aggregate_type: row.get::<_, Option<String>>(2).unwrap_or_default(),
-            aggregate_id: row.get::<_, Option<String>>(3).unwrap_or_default(),
-            topic: row.get(4),
-        };
+    let position = row.get::<_, Option<&str>>(1).map(|source| {
+        let text = |at| row.get::<_, Option<&str>>(at).unwrap_or_default();
+        let stream = Stream::new(source, text(2), text(3), row.get(4));
         (stream, row.get::<_, Option<i64>>(5).unwrap_or_default() as u64)
     });
     let Json(record) = row.get::<_, Json<Record>>(7);
@@ -101,25 +105,25 @@ pub(super) fn parked(row: &tokio_postgres::Row) -> Result<(Parked, ParkedAction)
 
 /// The columns of many saves, as arrays for `unnest`.
 #[derive(Default)]
-pub(super) struct Columns {
+pub(super) struct Columns<'a> {
     pub ids: Vec<Uuid>,
     pub expected: Vec<i64>,
-    pub status: Vec<String>,
+    pub status: Vec<&'a str>,
     pub parent: Vec<Option<Uuid>>,
     pub rank: Vec<i64>,
-    pub state: Vec<String>,
+    pub state: Vec<&'a str>,
     pub streams: Vec<String>,
     pub armed: Vec<Option<i64>>,
 }
 
-impl Columns {
-    pub fn push(&mut self, save: &Save) {
+impl<'a> Columns<'a> {
+    pub fn push(&mut self, save: &'a Save) {
         self.ids.push(save.row.id);
         self.expected.push(save.expected);
-        self.status.push(save.row.status.clone());
+        self.status.push(&save.row.status);
         self.parent.push(save.row.parent);
         self.rank.push(save.row.rank);
-        self.state.push(save.row.state.clone());
+        self.state.push(&save.row.state);
         self.streams.push(serde_json::to_string(&save.row.streams).unwrap_or_default());
         self.armed.push(save.row.armed_ms);
     }

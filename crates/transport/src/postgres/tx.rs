@@ -4,8 +4,8 @@ use super::{Lane, Sql, classify, outbox, rows};
 use crate::{
     error::Error,
     ports::{
-        Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Record, Save, StoredAnswer,
-        Tx, Wanted,
+        Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Record, StoredAnswer, Tx,
+        Wanted,
     },
 };
 use deadpool_postgres::Object;
@@ -108,10 +108,10 @@ impl PgTx {
         if streams.is_empty() {
             return Ok(Vec::new());
         }
-        let names: Vec<String> = streams.iter().map(ToString::to_string).collect();
+        let names: Vec<&str> = streams.iter().map(Stream::as_str).collect();
         let sql = "SELECT i.stream, i.last_seq, i.parked FROM inbox i WHERE i.consumer = $1 AND i.stream = ANY($2)";
         let found = self.query("inbox", sql, &[&consumer, &names]).await?;
-        let by_name: BTreeMap<&str, &Stream> = names.iter().map(String::as_str).zip(streams).collect();
+        let by_name: HashMap<&str, &Stream> = names.iter().copied().zip(streams).collect();
         let mark = |r: &tokio_postgres::Row| {
             let stream = by_name.get(r.get::<_, &str>(0))?;
             Some(((*stream).clone(), Mark { last_seq: r.get::<_, i64>(1) as u64, parked: r.get::<_, i32>(2) as u32 }))
@@ -124,7 +124,7 @@ impl PgTx {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let streams: Vec<String> = places.iter().map(|(stream, _)| stream.to_string()).collect();
+        let streams: Vec<&str> = places.iter().map(|(stream, _)| stream.as_str()).collect();
         let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq as i64).collect();
         let sql = "SELECT u.n, p.record FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS u(stream, seq, n)
                    JOIN parked p ON p.consumer = $1 AND p.stream = u.stream AND p.seq = u.seq";
@@ -192,7 +192,7 @@ impl PgTx {
     async fn write(&self, consumer: &str, changes: &Changes) -> Result<Committed, Error> {
         // Removed first: a record that is parked again has the same position.
         self.unpark(changes).await?;
-        let saves = self.save(&changes.saves);
+        let saves = self.save(changes);
         let marks = self.save_marks(consumer, changes);
         let outbox = outbox::insert(self.client()?, self.table, &changes.outbox);
         let timers = self.save_timers(changes);
@@ -204,26 +204,67 @@ impl PgTx {
         Ok(Committed { outbox: ids.into_iter().map(|id| (id, self.table)).collect() })
     }
 
-    async fn save(&self, saves: &[Save]) -> Result<(), Error> {
-        let mut groups: BTreeMap<(&'static str, bool), rows::Columns> = BTreeMap::new();
-        for save in saves {
-            groups.entry((save.kind, save.expected == 0)).or_default().push(save);
+    /// Saves rows, and locks those that the batch relied on, as they were when it read them: kind by kind in the order in which
+    /// loads lock, so that who loads and who saves what it had kept do not wait for each other.
+    async fn save(&self, changes: &Changes) -> Result<(), Error> {
+        let mut kinds: BTreeMap<usize, KindChanges<'_>> = BTreeMap::new();
+        for save in &changes.saves {
+            let of_kind = self.of_kind(&mut kinds, save.kind)?;
+            let columns = if save.expected == 0 { &mut of_kind.new } else { &mut of_kind.changed };
+            columns.push(save);
         }
-        let writes = groups.iter().map(|((kind, new), c)| async move {
-            let sql = self.sql.kinds.get(kind).ok_or_else(|| unknown(kind))?;
-            let sql = if *new { &sql.insert } else { &sql.update };
-            let values: [&(dyn ToSql + Sync); 8] =
-                [&c.ids, &c.expected, &c.status, &c.parent, &c.rank, &c.state, &c.streams, &c.armed];
-            self.change("save", sql, &values, Some(c.ids.len())).await
+        for (kind, id, version) in &changes.unchanged {
+            let of_kind = self.of_kind(&mut kinds, kind)?;
+            of_kind.unchanged.0.push(*id);
+            of_kind.unchanged.1.push(*version);
+        }
+        let writes = kinds.values().map(|of_kind| {
+            let KindChanges { sql, new, changed, unchanged } = of_kind;
+            both(
+                both(self.put(&sql.update, changed), self.compare(&sql.unchanged, unchanged)),
+                self.put(&sql.insert, new),
+            )
         });
         every(writes).await.map(|_| ())
+    }
+
+    fn of_kind<'a, 'b>(
+        &'a self,
+        kinds: &'b mut BTreeMap<usize, KindChanges<'a>>,
+        kind: &str,
+    ) -> Result<&'b mut KindChanges<'a>, Error> {
+        let sql = self.sql.kinds.get(kind).ok_or_else(|| unknown(kind))?;
+        Ok(kinds.entry(sql.place).or_insert_with(|| KindChanges {
+            sql,
+            new: rows::Columns::default(),
+            changed: rows::Columns::default(),
+            unchanged: (Vec::new(), Vec::new()),
+        }))
+    }
+
+    async fn put(&self, sql: &str, c: &rows::Columns<'_>) -> Result<(), Error> {
+        if c.ids.is_empty() {
+            return Ok(());
+        }
+        let values: [&(dyn ToSql + Sync); 8] =
+            [&c.ids, &c.expected, &c.status, &c.parent, &c.rank, &c.state, &c.streams, &c.armed];
+        self.change("save", sql, &values, Some(c.ids.len())).await
+    }
+
+    async fn compare(&self, sql: &str, (ids, versions): &(Vec<uuid::Uuid>, Vec<i64>)) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let found = self.query("unchanged", sql, &[ids, versions]).await?.len();
+        let why = || format!("{found} of {} rows are as they were: somebody was faster", ids.len());
+        if found == ids.len() { Ok(()) } else { Err(Error::retry("unchanged", why())) }
     }
 
     async fn save_marks(&self, consumer: &str, changes: &Changes) -> Result<(), Error> {
         if changes.marks.is_empty() {
             return Ok(());
         }
-        let streams: Vec<String> = changes.marks.iter().map(|(s, ..)| s.to_string()).collect();
+        let streams: Vec<&str> = changes.marks.iter().map(|(s, ..)| s.as_str()).collect();
         let before: Vec<i64> = changes.marks.iter().map(|(_, b, _)| b.last_seq as i64).collect();
         let before_parked: Vec<i32> = changes.marks.iter().map(|(_, b, _)| b.parked as i32).collect();
         let after: Vec<i64> = changes.marks.iter().map(|(.., a)| a.last_seq as i64).collect();
@@ -281,12 +322,12 @@ impl PgTx {
         if parked.is_empty() {
             return Ok(());
         }
-        let stream = |f: fn(&Stream) -> String| -> Vec<Option<String>> {
-            parked.iter().map(|p| p.position.as_ref().map(|(s, _)| f(s))).collect()
+        let stream = |part: fn(&Stream) -> &str| -> Vec<Option<&str>> {
+            parked.iter().map(|p| p.position.as_ref().map(|(s, _)| part(s))).collect()
         };
-        let names = stream(ToString::to_string);
-        let (sources, kinds) = (stream(|s| s.source.clone()), stream(|s| s.aggregate_type.clone()));
-        let ids = stream(|s| s.aggregate_id.clone());
+        let names = stream(Stream::as_str);
+        let (sources, kinds) = (stream(Stream::source), stream(Stream::aggregate_type));
+        let ids = stream(Stream::aggregate_id);
         let seqs: Vec<Option<i64>> = parked.iter().map(|p| p.position.as_ref().map(|(_, n)| *n as i64)).collect();
         let strict: Vec<bool> = parked.iter().map(|p| p.strict).collect();
         let topics: Vec<&str> = parked.iter().map(|p| p.record.topic.as_str()).collect();
@@ -354,7 +395,7 @@ impl PgTx {
         let at: Vec<i64> = changes.journal.iter().map(|j| j.at_ms).collect();
         let entries: Vec<&str> = changes.journal.iter().map(|j| j.entries.as_str()).collect();
         let sql = "INSERT INTO journal (kind, id, version, at_ms, entries)
-                   SELECT u.kind, u.id, u.version, u.at_ms, u.entries::json
+                   SELECT u.kind, u.id, u.version, u.at_ms, u.entries
                    FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[]) AS u(kind, id, version, at_ms, entries)";
         self.change("journal", sql, &[&kinds, &ids, &versions, &at, &entries], None).await
     }
@@ -402,6 +443,15 @@ impl Drop for PgTx {
             drop(Object::take(client));
         }
     }
+}
+
+/// What becomes of the rows of one kind.
+struct KindChanges<'a> {
+    sql: &'a rows::KindSql,
+    new: rows::Columns<'a>,
+    changed: rows::Columns<'a>,
+    /// Ids and versions.
+    unchanged: (Vec<uuid::Uuid>, Vec<i64>),
 }
 
 fn unknown(kind: &str) -> Error {

@@ -5,7 +5,7 @@ use message::Stream;
 use transport::ports::{Changes, IdempotencyKey, Mark, Store, StoredAnswer, Tx, Wanted};
 
 fn stream(id: &str) -> Stream {
-    Stream { source: "orders".into(), aggregate_type: "order".into(), aggregate_id: id.into(), topic: "events".into() }
+    Stream::new("orders", "order", id, "events")
 }
 
 fn mark(last_seq: u64, parked: u32) -> Mark {

@@ -81,7 +81,7 @@ pub struct OnPostgres(Database);
 impl OnPostgres {
     pub async fn create() -> Self {
         let columns = "(id uuid PRIMARY KEY, version bigint NOT NULL, status text NOT NULL, parent uuid,
-            rank bigint NOT NULL DEFAULT 0, state jsonb NOT NULL, streams jsonb NOT NULL DEFAULT '[]', armed_ms bigint,
+            rank bigint NOT NULL DEFAULT 0, state text NOT NULL, streams text NOT NULL DEFAULT '[]', armed_ms bigint,
             updated_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 70);";
         let tables: String = KINDS.iter().map(|kind| format!("CREATE TABLE {kind} {columns}")).collect();
         let migration = refinery::Migration::unapplied("V1__kinds", &tables).unwrap();
@@ -157,7 +157,7 @@ pub fn message(stream: &str, seq: u64) -> OutboxRow {
         headers: message::Headers::new(),
         value: Some(vec![1]),
     };
-    OutboxRow { id: 0, table: 0, shard: 0, stream: stream.to_owned(), seq, record, created_ms: 0 }
+    OutboxRow { id: 0, table: 0, shard: 0, stream: stream.into(), seq, record, created_ms: 0 }
 }
 
 pub fn messages(rows: impl IntoIterator<Item = OutboxRow>) -> Changes {

@@ -65,7 +65,7 @@ async fn relay<S: Store>(store: &S, leases: &[Lease], expected: usize) -> Vec<(S
     let mut seen = Vec::new();
     while seen.len() < expected {
         let rows = store.unsent(&[0], 7).await.unwrap();
-        seen.extend(rows.iter().map(|row| (row.stream.clone(), row.seq)));
+        seen.extend(rows.iter().map(|row| (row.stream.to_string(), row.seq)));
         store.sent(leases, &rows.iter().map(place).collect::<Vec<_>>()).await.unwrap();
         tokio::task::yield_now().await;
     }

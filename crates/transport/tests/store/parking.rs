@@ -5,7 +5,7 @@ use message::Stream;
 use transport::ports::{Changes, Mark, Parked, ParkedAction, Record, Store, Tx, Waiting};
 
 fn stream(id: &str) -> Stream {
-    Stream { source: "orders".into(), aggregate_type: "order".into(), aggregate_id: id.into(), topic: "cmds".into() }
+    Stream::new("orders", "order", id, "cmds")
 }
 
 /// Record `seq` of stream `id`; its place in the log follows from both.
@@ -43,7 +43,7 @@ async fn released<S: Store>(store: &S) -> Vec<(String, ParkedAction)> {
 }
 
 fn name(parked: &Parked) -> String {
-    parked.position.as_ref().map_or("alone".into(), |(stream, seq)| format!("{}{seq}", stream.aggregate_id))
+    parked.position.as_ref().map_or("alone".into(), |(stream, seq)| format!("{}{seq}", stream.aggregate_id()))
 }
 
 fn release(name: &str) -> (String, ParkedAction) {

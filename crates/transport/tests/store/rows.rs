@@ -93,6 +93,22 @@ pub async fn the_clock_never_runs_back(world: impl World) {
     }
 }
 
+pub async fn what_a_batch_relied_on_without_loading_it_is_compared_at_its_commit(world: impl World) {
+    let [seen, other, nowhere] = ids();
+    let store = world.store();
+    commit(store, &saves("thing", [row(seen, 1)])).await.unwrap();
+    let relying_on = |id, version, saved| {
+        let unchanged = vec![("thing", id, version)];
+        Changes { unchanged, ..saves("thing", [row(other, saved)]) }
+    };
+    commit(store, &relying_on(seen, 1, 1)).await.unwrap();
+    commit(store, &saves("thing", [row(seen, 2)])).await.unwrap();
+    assert!(is_retry(&commit(store, &relying_on(seen, 1, 2)).await));
+    assert!(is_retry(&commit(store, &relying_on(nowhere, 1, 2)).await));
+    assert_eq!(get(store, "thing", other).await.unwrap().version, 1, "nothing of the batch stands");
+    commit(store, &relying_on(seen, 2, 2)).await.unwrap();
+}
+
 pub async fn journal_entries_stand_in_the_order_of_versions_and_for_ever(world: impl World) {
     let [id, other] = ids();
     let entry = |id, version, text: &str| {

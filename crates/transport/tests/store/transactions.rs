@@ -12,7 +12,7 @@ use transport::{
 use uuid::Uuid;
 
 fn stream() -> Stream {
-    Stream { source: "a".into(), aggregate_type: "b".into(), aggregate_id: "c".into(), topic: "d".into() }
+    Stream::new("a", "b", "c", "d")
 }
 
 fn key() -> IdempotencyKey {
@@ -25,6 +25,7 @@ fn everything(id: Uuid, version: i64) -> Changes {
     let position = Some((stream(), 5));
     let parked = Parked { id: 0, position, strict: true, record, reason: "test".into(), gap: false, since_ms: 0 };
     Changes {
+        unchanged: Vec::new(),
         saves: vec![save("thing", row(id, version))],
         marks: vec![(stream(), Mark::default(), Mark { last_seq: 3, parked: 1 })],
         outbox: vec![message("s", 1)],

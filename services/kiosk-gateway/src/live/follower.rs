@@ -67,7 +67,7 @@ impl Follower {
     }
 
     fn may_matter(&self, envelope: &Envelope) -> bool {
-        let order = OrderId::parse(&envelope.stream.aggregate_id);
+        let order = OrderId::parse(envelope.stream.aggregate_id());
         story::names_order_in_body(&envelope.name) || order.is_ok_and(|order| self.live.is_watched(order))
     }
 

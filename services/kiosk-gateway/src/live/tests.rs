@@ -155,12 +155,7 @@ impl Feed {
     }
 
     fn record<M: Message>(&self, kind: &str, stream_id: Uuid, message: M) -> Record {
-        let stream = Stream {
-            source: "test".into(),
-            aggregate_type: kind.into(),
-            aggregate_id: stream_id.to_string(),
-            topic: M::TOPIC.into(),
-        };
+        let stream = Stream::new("test", kind, &stream_id.to_string(), M::TOPIC);
         let envelope = Envelope {
             id: Uuid::from_u128(0xabc),
             name: M::NAME.into(),

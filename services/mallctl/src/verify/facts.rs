@@ -17,6 +17,7 @@ use std::{
     path::Path,
     time::Duration,
 };
+use transport::journal::Chapter;
 use uuid::Uuid;
 
 /// An aggregate's row, with its state as JSON.
@@ -110,7 +111,7 @@ async fn context_facts(facts: &mut Facts, context: &'static str, kinds: transpor
     let client = db::connect(context).await?;
     for kind in kinds.iter().chain(&["fence"]) {
         // Kinds are constants of the program, never input.
-        let sql = format!("SELECT id, status, state, streams FROM \"{kind}\"");
+        let sql = format!("SELECT id, status, state::json, streams::json FROM \"{kind}\"");
         for row in client.query(&sql, &[]).await.map_err(failed)? {
             let (id, state) = (row.get::<_, Uuid>(0), row.get::<_, Value>(2));
             for mark in row.get::<_, Value>(3).as_array().into_iter().flatten() {
@@ -127,19 +128,25 @@ async fn context_facts(facts: &mut Facts, context: &'static str, kinds: transpor
         }
     }
     for table in ["outbox_0", "outbox_1"] {
-        let sql = format!("SELECT stream, seq, headers, payload FROM {table} ORDER BY id");
+        let sql = format!("SELECT id, shard, created_ms, pack FROM {table} ORDER BY id");
         for row in client.query(&sql, &[]).await.map_err(failed)? {
-            let headers = message::Headers::from_bytes(row.get(2)).unwrap_or_default();
-            let id = headers.get(message::headers::CE_ID);
-            let id = id.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok()).unwrap_or_default();
-            let unsent = facts.unsent.entry(row.get(0)).or_default();
-            unsent.push((row.get::<_, i64>(1) as u64, id, row.get(3)));
+            let messages = transport::postgres::unpack(row.get(0), 0, row.get(1), row.get(2), row.get(3));
+            for message in messages.map_err(|e| Failure::Check(format!("{context}: {e}")))? {
+                let id = message.record.headers.get(message::headers::CE_ID);
+                let id = id.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok()).unwrap_or_default();
+                facts.unsent.entry(message.stream.to_string()).or_default().push((
+                    message.seq,
+                    id,
+                    message.record.value,
+                ));
+            }
         }
     }
     if context == "orchestrator" {
-        let sql = "SELECT id, entries FROM journal ORDER BY id, version";
+        let sql = "SELECT id, entries::json FROM journal ORDER BY id, version";
         for row in client.query(sql, &[]).await.map_err(failed)? {
-            let entries = row.get::<_, Value>(1).as_array().cloned().unwrap_or_default();
+            let chapters: Vec<Chapter<Value>> = serde_json::from_value(row.get(1)).unwrap_or_default();
+            let entries = chapters.into_iter().flat_map(|chapter| chapter.entries);
             facts.journals.entry(row.get(0)).or_default().extend(entries);
         }
     }

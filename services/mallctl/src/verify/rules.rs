@@ -121,7 +121,7 @@ fn effects(facts: &Facts) -> Verdict {
         .collect();
     let (mut compared, mut sent) = (0, HashSet::new());
     for (saga, entries) in &facts.journals {
-        for entry in entries.iter().map(|e| &e["entry"]) {
+        for entry in entries {
             let (kind, step) = (entry["kind"].as_str().unwrap_or_default(), entry["step"].as_str().unwrap_or_default());
             let (direction, round) = (entry["direction"].as_str().unwrap_or_default(), entry["round"].as_u64());
             let effect = format!("{step}/{direction}/{}", round.unwrap_or_default());
@@ -189,8 +189,7 @@ fn histories(facts: &Facts) -> Verdict {
         });
         let Some(definition) = definition else { continue };
         let entries = facts.journals.get(&saga.id).map_or(&[][..], Vec::as_slice);
-        let history: Result<Vec<HistoryEntry>, _> =
-            entries.iter().map(|e| serde_json::from_value(e["entry"].clone())).collect();
+        let history: Result<Vec<HistoryEntry>, _> = entries.iter().cloned().map(serde_json::from_value).collect();
         let replayed = history
             .map_err(|e| e.to_string())
             .and_then(|history| saga::replay_history(definition, saga.id, &history).map_err(|e| e.to_string()));
@@ -320,7 +319,7 @@ pub(super) mod tests {
         let entry = Entry { order: "o".into(), operation: "capture".into(), key, amount: 5 };
         let mut facts = Facts { payments: vec![entry.clone()], ..Facts::default() };
         assert_eq!(effects(&facts).broken.len(), 1, "nobody asked");
-        let sent = json!({"entry": {"kind": "sent", "step": "a", "direction": "do", "round": 1}});
+        let sent = json!({"kind": "sent", "step": "a", "direction": "do", "round": 1});
         facts.journals.insert(saga, vec![sent]);
         assert_eq!(effects(&facts).broken, Vec::<String>::new());
         facts.payments.push(entry);

@@ -104,12 +104,7 @@ impl Desk {
     }
 
     fn record(&self, seq: u64, effect: EffectKey, command: Outgoing) -> Record {
-        let stream = Stream {
-            source: "orchestrator".into(),
-            aggregate_type: "saga".into(),
-            aggregate_id: effect.saga_id.to_string(),
-            topic: command.topic.into(),
-        };
+        let stream = Stream::new("orchestrator", "saga", &effect.saga_id.to_string(), command.topic);
         let (reply_to, key) = ("mallbots.orchestrator.replies".into(), order().to_string());
         let saga = SagaRef { saga_type: "order-fulfilment".into(), effect, attempt: 1, reply_to, key: key.clone() };
         let envelope = Envelope {

@@ -152,7 +152,7 @@ fn stranger(topic: &str, body: &Outgoing, key: Uuid) -> Envelope {
     Envelope {
         id: Uuid::now_v7(),
         name: body.name.to_owned(),
-        stream: Stream { source, aggregate_type: kind, aggregate_id: saga_id.to_string(), topic: topic.to_owned() },
+        stream: Stream::new(&source, &kind, &saga_id.to_string(), topic),
         seq: 1,
         time_ms: 0,
         trace: None,

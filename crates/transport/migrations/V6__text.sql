@@ -1,0 +1,3 @@
+-- JSON that is only written and read whole: as text it is not parsed again at each save.
+ALTER TABLE fence ALTER COLUMN state TYPE text, ALTER COLUMN streams TYPE text, ALTER COLUMN streams SET DEFAULT '[]';
+ALTER TABLE journal ALTER COLUMN entries TYPE text;
