@@ -56,7 +56,7 @@ impl RowCache {
         self.marks.take(stream)
     }
 
-    /// Marks of streams with parked records are not kept: operators move those.
+    /// Marks of streams with parked records are not kept: what is parked may be given up without its mark moving.
     pub fn put_mark(&mut self, stream: Stream, mark: Mark) {
         if self.paused == 0 && mark.parked == 0 {
             self.marks.put(stream, mark);

@@ -460,18 +460,20 @@ impl<'a, C: Context> Pass<'a, C> {
                 let (armed, changed) = arm(&mut self.changes, *key, saved.wake_at_ms, armed, woken.then_some(now_ms));
                 if dirty || changed {
                     let version = slot.row.as_ref().map_or(0, |r| r.version);
-                    let row = Row {
+                    // Without the text of its state, which nobody needs who has the state itself.
+                    let kept = Row {
                         id: key.1,
                         version: version + 1,
                         status: saved.status.to_owned(),
                         parent: saved.parent,
                         rank: saved.rank,
-                        state: saved.json,
+                        state: String::new(),
                         streams: slot.streams.clone(),
                         armed_ms: armed,
                     };
-                    saved_row = Some(without_state(&row));
+                    let row = Row { state: saved.json, ..kept.clone() };
                     self.changes.saves.push(Save { kind: key.0, expected: version, row });
+                    saved_row = Some(kept);
                 }
             }
             match (&slot.row, saved_row) {
@@ -510,21 +512,6 @@ impl<'a, C: Context> Pass<'a, C> {
             self.changes.journal.push(JournalEntry { kind, id, version, at_ms, entries });
         }
         Ok(())
-    }
-}
-
-fn without_state(row: &Row) -> Row {
-    let Row { id, version, status, parent, rank, state: _, streams, armed_ms } = row;
-    let (status, streams) = (status.clone(), streams.clone());
-    Row {
-        id: *id,
-        version: *version,
-        status,
-        parent: *parent,
-        rank: *rank,
-        state: String::new(),
-        streams,
-        armed_ms: *armed_ms,
     }
 }
 
