@@ -42,6 +42,7 @@ impl<S: Store> Auditor<S> {
                 tracing::debug!(%error, "audit");
             }
             tokio::select! {
+                biased;
                 () = &mut stop => return,
                 () = tokio::time::sleep(EVERY) => {}
             }

@@ -68,6 +68,7 @@ impl Health {
                 first = false;
             }
             tokio::select! {
+                biased;
                 () = &mut stop => return,
                 () = tokio::time::sleep(PROBE_EVERY) => {}
             }

@@ -3,7 +3,7 @@
 //! What a saga does is decided in the pure crate `saga`; here its decisions are stored, sent and timed, in one transaction
 //! with the message that caused them.
 
-mod admin;
+pub mod admin;
 mod audit;
 mod config;
 mod gate;
@@ -19,9 +19,13 @@ pub use instance::{Instance, saga_id};
 use gate::Health;
 use saga::Definition;
 use schemas::grpc::orchestrator::orchestrator_server::OrchestratorServer;
-use service_kit::{Role, ServiceConfig};
+use service_kit::{Role, ServiceConfig, Workers};
 use std::{future::Future, sync::Arc};
-use transport::{Context, Router};
+use transport::{
+    Context, Router,
+    ports::{Log, Store},
+    timers::Gate,
+};
 
 /// Database migrations of this context.
 pub mod migrations {
@@ -68,18 +72,23 @@ impl Context for Orchestrator {
 pub async fn run(service: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let config = Config::from_env()?;
     let context = Orchestrator::new(sagas::definitions(&config.deadlines));
-    let health = context.health.clone();
     let mut role = Role::start(context, service).await?;
-    let (shell, log) = (role.shell(), role.log());
+    let gate = start_helpers(role.workers());
+    let api = admin::Api { shell: role.shell() };
+    role.serve_gated(tonic::service::Routes::new(OrchestratorServer::new(api)), gate, shutdown).await
+}
+
+/// Reports what folds notice, audits, and watches the log; answers the gate of the timers, which rests on that.
+pub fn start_helpers<S: Store, L: Log>(workers: &mut Workers<Orchestrator, S, L>) -> impl Gate + use<S, L> {
+    let (shell, log) = (workers.shell(), workers.log());
+    let health = shell.context().health.clone();
     if let Some(notices) = shell.outside() {
-        role.spawn(|stop| notice::report(notices, stop.wait()));
+        workers.spawn(|stop| notice::report(notices, stop.wait()));
     }
     shell.context().newest_of_each().for_each(|definition| notice::from_the_start(definition.saga_type()));
     let auditor = audit::Auditor::new(shell.clone());
-    role.spawn(|stop| auditor.run(stop.wait()));
-    let (probed, probe_log) = (health.clone(), log.clone());
-    let clock = shell.store().clone();
-    role.spawn(|stop| async move { probed.probe(probe_log, clock, stop.wait()).await });
-    let routes = tonic::service::Routes::new(OrchestratorServer::new(admin::Api { shell: shell.clone() }));
-    role.serve_gated(routes, gate::RepliesRead::new(shell, log, health), shutdown).await
+    workers.spawn(|stop| auditor.run(stop.wait()));
+    let (probed, probe_log, clock) = (health.clone(), log.clone(), shell.store().clone());
+    workers.spawn(|stop| async move { probed.probe(probe_log, clock, stop.wait()).await });
+    gate::RepliesRead::new(shell, log, health)
 }

@@ -21,6 +21,7 @@ pub async fn report(mut notices: mpsc::Receiver<Box<dyn Any + Send>>, stop: impl
     tokio::pin!(stop);
     loop {
         let noticed = tokio::select! {
+            biased;
             () = &mut stop => return,
             noticed = notices.recv() => noticed,
         };

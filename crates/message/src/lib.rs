@@ -3,6 +3,7 @@
 //! This crate stands at the bottom: it knows no transport, no schema and no clock, so that everything above can
 //! agree on it without depending on each other.
 
+pub mod bugs;
 mod effect;
 mod envelope;
 pub mod headers;

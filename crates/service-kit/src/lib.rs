@@ -6,6 +6,8 @@ pub mod grpc;
 pub mod health;
 mod role;
 pub mod telemetry;
+mod workers;
 
 pub use config::{ServiceConfig, env_or, env_parse, env_required};
 pub use role::{Role, codec};
+pub use workers::{Stop, Workers};

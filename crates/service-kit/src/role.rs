@@ -1,38 +1,29 @@
 //! The wiring of a role: its shell between Kafka, Postgres and the registry, its workers, its gRPC and HTTP servers.
 
-use crate::{ServiceConfig, health};
+use crate::{ServiceConfig, health, workers::Workers};
 use anyhow::Context as _;
 use std::{
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::net::TcpListener;
 use tonic::{service::Routes, transport::Server};
 use transport::{
-    Context, Shell, consumer,
+    Context, Shell,
     kafka::KafkaLog,
-    parking::Parking,
     postgres::PgStore,
     registry::Registry,
     relay::Relay,
-    timers::{Always, Gate, Timers},
+    timers::{Always, Gate},
 };
 
-/// A context's role before it serves: [`Role::shell`] for its API, [`Role::spawn`] for its own workers.
+/// A context's role before it serves: its workers, and the servers it will have.
 pub struct Role<C: Context> {
-    shell: Shell<C, PgStore>,
-    log: KafkaLog,
-    registry: Registry,
+    workers: Workers<C, PgStore, KafkaLog>,
     config: ServiceConfig,
-    stop: watch::Sender<bool>,
-    workers: JoinSet<()>,
-    /// Why the role cannot go on; the sender lives in the consumer.
-    failure: watch::Sender<Option<String>>,
 }
 
-/// How long workers have to finish after the signal.
-const GRACE: Duration = Duration::from_secs(5);
 /// How long a migration that has begun may take.
 const MIGRATION: Duration = Duration::from_secs(10);
 
@@ -44,31 +35,22 @@ impl<C: Context> Role<C> {
         let store = PgStore::new(&config.postgres, C::KINDS)?;
         let log = KafkaLog::new(config.kafka.clone())?;
         let shell = Shell::new(context, store, codec, config.shell.clone());
-        let (stop, workers) = (watch::channel(false).0, JoinSet::new());
-        Ok(Self { shell, log, registry, config, stop, workers, failure: watch::channel(None).0 })
+        Ok(Self { workers: Workers::new(shell, log, Some(registry), config.relay.clone()), config })
     }
 
     pub fn shell(&self) -> Shell<C, PgStore> {
-        self.shell.clone()
+        self.workers.shell()
     }
 
-    pub fn log(&self) -> KafkaLog {
-        self.log.clone()
-    }
-
-    /// Runs `work` beside the role; it should end when the future it is given resolves.
-    pub fn spawn<F, W>(&mut self, work: W)
-    where
-        F: Future<Output = ()> + Send + 'static,
-        W: FnOnce(Stop) -> F,
-    {
-        let stop = Stop(self.stop.subscribe());
-        self.workers.spawn(work(stop));
+    /// What runs beside the servers: a context adds its own here.
+    pub fn workers(&mut self) -> &mut Workers<C, PgStore, KafkaLog> {
+        &mut self.workers
     }
 
     /// Runs nothing but the relay until `shutdown`: it sends what services left unsent, under the same leases as theirs.
     pub async fn relay(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        Relay::new(&self.shell, self.log, self.config.relay).run(shutdown).await;
+        let Workers { shell, log, relay, .. } = self.workers;
+        Relay::new(&shell, log, relay).run(shutdown).await;
     }
 
     /// Serves until `shutdown`, with timers that fire whenever they are due.
@@ -87,7 +69,7 @@ impl<C: Context> Role<C> {
         gate: G,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        self.start_workers(gate);
+        self.workers.start(gate);
         self.check_database();
         let grpc = TcpListener::bind(self.config.listen)
             .await
@@ -97,42 +79,36 @@ impl<C: Context> Role<C> {
             let listener =
                 TcpListener::bind(http).await.with_context(|| format!("{}: cannot listen on {http}", C::NAME))?;
             let router = health::router(vec![self.config.ready.clone()]);
-            self.spawn(|stop| async move {
+            self.workers.spawn(|stop| async move {
                 let _ = axum::serve(listener, router).with_graceful_shutdown(stop.wait()).await;
             });
         }
-        let stop = Stop(self.stop.subscribe());
         let (health, health_service) = tonic_health::server::health_reporter();
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(schemas::grpc::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-        let server = Server::builder()
-            .add_routes(routes)
-            .add_service(health_service)
-            .add_service(reflection)
-            .serve_with_incoming_shutdown(tokio_stream::wrappers::TcpListenerStream::new(grpc), stop.wait());
-        self.workers.spawn(async move {
-            let _ = server.await;
+        let server = Server::builder().add_routes(routes).add_service(health_service).add_service(reflection);
+        self.workers.spawn(|stop| async move {
+            let incoming = tokio_stream::wrappers::TcpListenerStream::new(grpc);
+            let _ = server.serve_with_incoming_shutdown(incoming, stop.wait()).await;
         });
         self.config.ready.set(true);
-        let mut failure = self.failure.subscribe();
         let failed = tokio::select! {
             () = shutdown => None,
-            failed = failure.wait_for(Option::is_some) => failed.ok().and_then(|f| f.clone()),
-            panicked = panicked(&mut self.workers) => Some(panicked),
+            why = self.workers.failed() => Some(why),
         };
         self.config.ready.set(false);
-        self.finish().await;
+        self.workers.finish().await;
         failed.map_or(Ok(()), |why| Err(anyhow::anyhow!("{}: a worker stopped: {why}", C::NAME)))
     }
 
     /// Ends the role when its database is, and stays, older than the program: a migration may be under way just now, and
     /// Postgres may be away.
     fn check_database(&mut self) {
-        let (store, failure) = (self.shell.store().clone(), self.failure.clone());
-        self.spawn(|stop| async move {
+        let (store, failure) = (self.workers.shell.store().clone(), self.workers.failure.clone());
+        self.workers.spawn(|stop| async move {
             let known = async {
                 let (mut since, mut unanswered) = (None, false);
                 loop {
@@ -163,60 +139,6 @@ impl<C: Context> Role<C> {
                 },
             }
         });
-    }
-
-    fn start_workers<G: Gate>(&mut self, gate: G) {
-        let shell = self.shell.clone();
-        self.workers.spawn(async move { shell.run().await });
-        let relay = Relay::new(&self.shell, self.log.clone(), self.config.relay.clone());
-        self.spawn(|stop| relay.run(stop.wait()));
-        let timers = Timers::new(self.shell.clone(), gate);
-        self.spawn(|stop| timers.run(stop.wait()));
-        let parking = Parking::new(self.shell.clone());
-        self.spawn(|stop| parking.run(stop.wait()));
-        let (shell, log, registry) = (self.shell.clone(), self.log.clone(), self.registry.clone());
-        let failure = self.failure.clone();
-        self.spawn(|stop| async move {
-            if let Err(error) = consumer::run(shell, log, Some(registry), stop.wait()).await {
-                failure.send_replace(Some(error.to_string()));
-            }
-        });
-    }
-
-    /// Lets workers end; what does not end in time is dropped, which loses nothing.
-    async fn finish(mut self) {
-        let _ = self.stop.send(true);
-        let grace = tokio::time::sleep(GRACE);
-        tokio::pin!(grace);
-        loop {
-            tokio::select! {
-                () = &mut grace => break,
-                // The shell itself has no end of its own: it is the last one.
-                done = self.workers.join_next() => if done.is_none() || self.workers.len() <= 1 { break },
-            }
-        }
-        self.workers.shutdown().await;
-    }
-}
-
-/// Resolves when a worker has panicked: a role that goes on without one of its workers looks healthy and is not.
-async fn panicked(workers: &mut JoinSet<()>) -> String {
-    while let Some(ended) = workers.join_next().await {
-        if let Err(error) = ended
-            && error.is_panic()
-        {
-            return error.to_string();
-        }
-    }
-    std::future::pending().await
-}
-
-/// Resolves when the role stops.
-pub struct Stop(watch::Receiver<bool>);
-
-impl Stop {
-    pub async fn wait(mut self) {
-        let _ = self.0.wait_for(|stop| *stop).await;
     }
 }
 

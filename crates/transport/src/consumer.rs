@@ -10,11 +10,13 @@ use crate::{
     registry::Registry,
     shell::{Input, Shell},
 };
+use message::bugs::{Bug, has};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
@@ -60,7 +62,7 @@ pub async fn run<C: Context, S: Store, L: Log>(
                 drop(room);
                 state.passed.tell(&shell);
             }
-            () = tokio::time::sleep_until(state.place_at.into()), if !state.unplaced.is_empty() => {
+            () = tokio::time::sleep_until(state.place_at), if !state.unplaced.is_empty() => {
                 let unplaced = std::mem::take(&mut state.unplaced);
                 state.place(&shell, consumer.as_ref(), unplaced).await;
             }
@@ -75,7 +77,7 @@ const MOST_PASSED: usize = 1_000;
 /// offset is stored before its predecessors are processed; a record that follows in the same partition tells it all the same.
 #[derive(Default)]
 struct Passed {
-    last: HashMap<(String, i32), i64>,
+    last: BTreeMap<(String, i32), i64>,
     count: usize,
 }
 
@@ -150,6 +152,9 @@ async fn accept<C: Context, S: Store, K: LogConsumer>(
     match polled {
         Polled::Record(record) => {
             let record = record.cut();
+            if has(Bug::AutoCommit) {
+                let _ = consumer.store_offset(&record.topic, record.partition, record.offset + 1);
+            }
             let early = learn(shell, consumer, registry, state, &record).await?;
             feed(shell, consumer, state, record).await?;
             for record in early {

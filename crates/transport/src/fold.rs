@@ -13,7 +13,10 @@ use crate::{
     router::{Handler, Router},
     unit::{Emit, Fold, Key, Meta, Unit},
 };
-use message::{Direction, Envelope, Refusal, SagaRef, Stream, TraceContext};
+use message::{
+    Direction, Envelope, Refusal, SagaRef, Stream, TraceContext,
+    bugs::{Bug, has},
+};
 use serde_json::value::RawValue;
 use std::{
     any::Any,
@@ -188,12 +191,12 @@ impl<'a, C: Context> Pass<'a, C> {
         parked: Option<&Parked>,
     ) -> Option<Done> {
         let mark = self.mark(&envelope.stream);
-        if envelope.seq <= mark.last_seq {
+        if envelope.seq <= mark.last_seq && !has(Bug::NoInbox) {
             self.unpark(parked);
             return Some(Done::Duplicate);
         }
         let behind = parked.is_none() && mark.parked > 0;
-        let jump = command && envelope.seq != mark.last_seq + 1;
+        let jump = command && envelope.seq != mark.last_seq + 1 && !has(Bug::NoInbox);
         if behind || jump {
             let reason = if behind { "waits behind a parked record of its stream" } else { "a predecessor is missing" };
             self.park(unit.now_ms, record, Some((envelope, command)), reason, true, parked);
@@ -278,6 +281,9 @@ impl<'a, C: Context> Pass<'a, C> {
         if let Some(envelope) = envelope
             && envelope.seq <= self.mark(&envelope.stream).last_seq
         {
+            return self.unpark(parked);
+        }
+        if has(Bug::SkipPoison) {
             return self.unpark(parked);
         }
         self.park(now_ms, record, envelope.map(|e| (e, command)), reason, false, parked);

@@ -14,7 +14,7 @@ use rdkafka::{
     util::Timeout,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
     time::Duration,
 };
@@ -219,9 +219,19 @@ impl Log for KafkaLog {
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<(), Error>> {
         let producer = self.current();
         let mut sent = Vec::with_capacity(records.len());
+        // What the client does not even take would leave a gap in its partition, which the gapless producer knows nothing of.
+        let mut stopped = HashSet::new();
         for record in &records {
             let topic = self.topic(&record.topic);
-            sent.push(enqueue(&producer, &topic, record).await);
+            if stopped.contains(&topic) {
+                sent.push(Err(Error::retry("append", "a record before it on its topic was not taken")));
+                continue;
+            }
+            let taken = enqueue(&producer, &topic, record).await;
+            if taken.is_err() {
+                stopped.insert(topic);
+            }
+            sent.push(taken);
         }
         let mut results = Vec::with_capacity(sent.len());
         for delivery in sent {

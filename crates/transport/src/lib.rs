@@ -24,6 +24,7 @@ pub mod postgres;
 pub mod registry;
 pub mod relay;
 mod router;
+mod seeded;
 mod shell;
 pub mod spans;
 pub mod timers;

@@ -3,7 +3,8 @@
 //!
 //! The measure is the rate, not the size of batches: waiting makes batches larger, and would keep itself going.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long inputs are counted for one figure; it holds for as long again.
 const WINDOW: Duration = Duration::from_millis(250);

@@ -7,7 +7,8 @@ use crate::{
     ports::Store,
     shell::{Input, Shell},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Most records fed back in one step: at most one of each stream, the lowest.
 const MAX_RELEASES: usize = 200;

@@ -53,8 +53,8 @@ pub type Wants<'a> = &'a (dyn Fn(&str, &str) -> bool + Sync);
 pub trait Log: Clone + Send + Sync + 'static {
     type Consumer: LogConsumer;
 
-    /// Appends in order and waits for every acknowledgement; one result a record. After a failed record later records of
-    /// the same partition may or may not be there.
+    /// Appends in order and waits for every acknowledgement; one result a record. No later record of a partition is there
+    /// without an earlier one of the same append: a failed record that is not there takes what follows in its partition along.
     fn append(&self, records: Vec<NewRecord>) -> impl Future<Output = Vec<Result<()>>> + Send;
 
     /// Joins consumer group `group` on `topics`, starting at the committed offset, else at the beginning.
@@ -283,7 +283,7 @@ pub struct Committed {
 
 /// A transaction.
 pub trait Tx: Send {
-    type Token: Send + std::fmt::Debug;
+    type Token: Send + Sync + std::fmt::Debug;
 
     /// Loads and locks. Rows of a kind are locked in the order of their ids.
     fn load(&mut self, consumer: &str, wanted: &Wanted) -> impl Future<Output = Result<Loaded>> + Send;
@@ -335,7 +335,7 @@ pub struct Query {
 /// what was committed stays.
 pub trait Store: Clone + Send + Sync + 'static {
     type Tx: Tx<Token = Self::Token>;
-    type Token: Send + std::fmt::Debug;
+    type Token: Send + Sync + std::fmt::Debug;
 
     fn begin(&self) -> impl Future<Output = Result<Self::Tx>> + Send;
     /// Whether the transaction with this token took effect.

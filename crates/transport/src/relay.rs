@@ -10,16 +10,20 @@ use crate::{
     metric_names as m,
     pace::{Linger, Pace},
     ports::{Lease, Log, NewRecord, OutboxRow, Store},
+    seeded,
     shell::{Inner, Shell},
     spans,
 };
-use message::headers;
+use message::{
+    bugs::{Bug, has},
+    headers,
+};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
 /// Bounds of a relay.
@@ -85,6 +89,7 @@ pub struct Relay<C: Context, S: Store, L: Log> {
 impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
     /// The relay of `shell`'s context; the first one made of a shell gets its rows handed over in memory.
     pub fn new(shell: &Shell<C, S>, log: L, config: RelayConfig) -> Self {
+        seeded::relay_starts(C::NAME);
         let now = Instant::now();
         let (scan_pause, rotate_at) = (config.scan_busy, now + config.rotate);
         Self {
@@ -92,7 +97,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             handed: shell.handed_over(),
             log,
             config,
-            owner: Uuid::now_v7(),
+            owner: shell.new_id(),
             leases: Vec::new(),
             held_until: now,
             renew_at: now,
@@ -119,6 +124,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
                 () = &mut stop => break,
                 outcome = step => if outcome == Outcome::Failed {
                     tokio::select! {
+                        biased;
                         () = &mut stop => break,
                         () = tokio::time::sleep(Duration::from_millis(200)) => {}
                     }
@@ -140,10 +146,10 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
                         Some(batch) => rows = batch,
                         None => self.handed = None,
                     },
-                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = tokio::time::sleep_until(due) => {}
                 }
             }
-            None => tokio::time::sleep_until(due.into()).await,
+            None => tokio::time::sleep_until(due).await,
         }
         self.drain(&mut rows);
         if rows.is_empty() {
@@ -213,6 +219,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
     async fn renew(&mut self) -> Result<(), Error> {
         let asked = Instant::now();
         let leases = self.inner.store.lease(self.owner, crate::fold::SHARDS, self.config.lease).await?;
+        let leases = seeded::leases(self.owner, leases);
         if leases != self.leases {
             // Another relay may have sent for these shards in between: trust nothing remembered.
             self.start_over();
@@ -263,12 +270,15 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             return Ok(0);
         }
         let rows = self.inner.store.unsent(&shards, self.config.max_batch).await?;
+        let rows = seeded::unsent(C::NAME, self.owner, rows);
         let full = rows.len() >= self.config.max_batch;
         let (stale, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| self.undeleted.contains(&r.id));
         if !stale.is_empty() {
             self.delete(&ids_of(stale.iter().map(|r| (r.id, r.table)))).await?;
         }
-        let sent = self.send(rows).await?;
+        let sent = self.send(rows).await;
+        seeded::scanned(self.owner);
+        let sent = sent?;
         self.scan_pause =
             if sent > 0 { self.config.scan_busy } else { (self.scan_pause * 2).min(self.config.scan_idle) };
         self.scan_at = Instant::now() + if full { Duration::ZERO } else { self.scan_pause };
@@ -299,6 +309,9 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
                 seq: row.seq,
                 created_ms: row.created_ms,
             });
+        }
+        if has(Bug::DeleteBeforeAck) {
+            self.delete(&ids_of(places.iter().map(|p| (p.id, p.table)))).await?;
         }
         let results = self.append(records).await;
         for span in open {

@@ -19,10 +19,14 @@ use crate::{
         Wanted,
     },
     router::Router,
+    seeded,
     spans::{self, Span},
     unit::{Claim, Fold, Slot, Unit},
 };
-use message::{Envelope, Stream, TraceContext};
+use message::{
+    Envelope, Stream, TraceContext,
+    bugs::{Bug, has},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::Any,
@@ -32,9 +36,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use uuid::Uuid;
 
 /// Bounds of a shell. Each is a limit, not a target.
@@ -221,6 +228,12 @@ impl<C: Context, S: Store> Shell<C, S> {
         Self { inner: Arc::new(inner) }
     }
 
+    /// An id that no other has, from the same source as those of messages.
+    pub(crate) fn new_id(&self) -> Uuid {
+        let nth = self.inner.seed.fetch_add(0x1_0000_0001, Ordering::Relaxed);
+        Uuid::new_v5(&Uuid::from_u64_pair(nth, nth.rotate_left(32)), C::NAME.as_bytes())
+    }
+
     pub fn context(&self) -> &C {
         &self.inner.context
     }
@@ -351,6 +364,11 @@ impl<C: Context, S: Store> Shell<C, S> {
         pace.note(Instant::now(), count - foreign);
         let items: Vec<_> = inputs.into_iter().map(|input| self.prepare(input)).collect();
         metrics::histogram!(m::BATCH_INPUTS, "context" => C::NAME).record(count as f64);
+        if has(Bug::OffsetBeforeCommit)
+            && let Some(sink) = lock(&self.inner.sink).clone()
+        {
+            items.iter().filter_map(|item| item.place.as_ref()).for_each(|place| sink(&place.0, place.1, place.2));
+        }
         Box::pin(self.process(items)).await;
         count
     }
@@ -546,6 +564,7 @@ impl<C: Context, S: Store> Shell<C, S> {
         outside: Vec<Box<dyn Any + Send>>,
         now_ms: i64,
     ) -> Result<(), Error> {
+        let later = if has(Bug::InboxLater) { std::mem::take(&mut changes.marks) } else { Vec::new() };
         let handed = match tx.commit(C::NAME, &changes).await {
             Ok(committed) => {
                 for (row, (id, table)) in changes.outbox.iter_mut().zip(&committed.outbox) {
@@ -562,6 +581,11 @@ impl<C: Context, S: Store> Shell<C, S> {
                 false
             }
         };
+        if !later.is_empty() {
+            let marks = crate::ports::Changes { marks: later, ..crate::ports::Changes::default() };
+            let _ = self.inner.store.begin().await?.commit(C::NAME, &marks).await;
+        }
+        seeded::armed(self.inner.config.id_seed, &changes.arm);
         if handed && !changes.outbox.is_empty() {
             let _ = self.inner.hand_over.try_send(std::mem::take(&mut changes.outbox));
         }

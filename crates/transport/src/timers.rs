@@ -5,6 +5,7 @@ use crate::{
     error::Error,
     metric_names as m,
     ports::Store,
+    seeded,
     shell::{Input, Shell},
 };
 use std::{future::Future, time::Duration};
@@ -57,6 +58,7 @@ impl<C: Context, S: Store, G: Gate> Timers<C, S, G> {
     /// Wakes what is due and answers how many that were.
     pub async fn run_once(&self) -> Result<usize, Error> {
         let due = self.shell.store().due(MAX_WAKES).await?;
+        let due = seeded::due(self.shell.inner.config.id_seed, due);
         if due.is_empty() {
             return Ok(0);
         }

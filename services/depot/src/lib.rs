@@ -15,10 +15,13 @@ pub use worker::{Board, Dispatcher};
 use anyhow::Context as _;
 use domain::{Bay, BaySummary, Bot, ShoppingList, StorePlace};
 use schemas::grpc::depot::depot_server::DepotServer;
-use service_kit::{Role, ServiceConfig};
+use service_kit::{Role, ServiceConfig, Workers};
 use std::future::Future;
 use tonic::service::Routes;
-use transport::{Aggregate, Context, Router};
+use transport::{
+    Aggregate, Context, Router,
+    ports::{Log, Store},
+};
 
 /// The context: its configuration, never state.
 #[derive(Debug, Clone, Default)]
@@ -50,9 +53,15 @@ pub mod migrations {
 /// Serves until `shutdown`.
 pub async fn run(config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let mut role = Role::start(Depot::from_env()?, config).await?;
-    let board = Board::default();
-    let dispatcher = Dispatcher::new(role.shell(), board.clone()).context("the shell has a dispatcher already")?;
-    role.spawn(|stop| dispatcher.run(stop.wait()));
+    let board = start_dispatcher(role.workers())?;
     let api = api::Api { shell: role.shell(), board };
     role.serve(Routes::new(DepotServer::new(api)), shutdown).await
+}
+
+/// Brings lists and robots together; answers where robots learn of it. Fails when the shell has a dispatcher already.
+pub fn start_dispatcher<S: Store, L: Log>(workers: &mut Workers<Depot, S, L>) -> anyhow::Result<Board> {
+    let board = Board::default();
+    let dispatcher = Dispatcher::new(workers.shell(), board.clone()).context("the shell has a dispatcher already")?;
+    workers.spawn(|stop| dispatcher.run(stop.wait()));
+    Ok(board)
 }

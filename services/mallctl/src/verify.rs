@@ -1,9 +1,7 @@
 //! `verify`: databases, topics and the acquirer's ledger, compared.
 
-mod facts;
 mod ledger;
-mod money;
-mod rules;
+mod load;
 
 use crate::output::{self, Done, Failure, Format};
 use std::{
@@ -40,23 +38,16 @@ pub struct Command {
 /// What the rules need no tables of: orders, depot and orchestrator are what the others are judged against.
 const REPLACEABLE: [&str; 4] = ["payments", "stores", "notifications", "search"];
 
-/// The verdict on one invariant.
-pub struct Verdict {
-    pub name: &'static str,
-    pub checked: String,
-    pub broken: Vec<String>,
-}
-
 /// Offending ids that are printed for each invariant.
 const SHOWN: usize = 20;
 
 pub async fn run(command: Command, format: Format) -> Done {
     let until = Instant::now() + Duration::from_millis(command.wait.max(0) as u64);
-    while !facts::quiet(&command.foreign).await? && Instant::now() < until {
+    while !load::quiet(&command.foreign).await? && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let facts = facts::load(command.client_log.as_deref(), &command.foreign).await?;
-    let verdicts = rules::all(&facts);
+    let facts = load::load(command.client_log.as_deref(), &command.foreign).await?;
+    let verdicts = ::verify::all(&facts);
     let mut rows: Vec<_> = verdicts
         .iter()
         .map(|v| {

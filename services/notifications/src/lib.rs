@@ -8,10 +8,13 @@ pub mod sender;
 mod tests;
 
 use schemas::grpc::notifications::notifications_server::NotificationsServer;
-use service_kit::{Role, ServiceConfig};
+use service_kit::{Role, ServiceConfig, Workers};
 use std::{future::Future, time::Duration};
 use tonic::service::Routes;
-use transport::{Aggregate, Context, Kinds, Linger, Router};
+use transport::{
+    Aggregate, Context, Kinds, Linger, Router,
+    ports::{Log, Store},
+};
 
 /// The context: it has no configuration of its own.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,9 +41,14 @@ const LINGER: Linger = Linger { longest: Duration::from_millis(250), from: 100.0
 pub async fn run(mut config: ServiceConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     config.shell.linger = LINGER;
     let mut role = Role::start(Notifications, config).await?;
-    let shell = role.shell();
-    if let Some(worker) = sender::Worker::new(shell.clone(), sender::LogSender) {
-        role.spawn(|stop| worker.run(stop.wait()));
+    start_sender(role.workers(), sender::LogSender);
+    let api = api::Api { shell: role.shell() };
+    role.serve(Routes::new(NotificationsServer::new(api)), shutdown).await
+}
+
+/// Messages go out by `sender`, unless the shell has one already.
+pub fn start_sender<S: Store, L: Log>(workers: &mut Workers<Notifications, S, L>, sender: impl sender::Sender) {
+    if let Some(worker) = sender::Worker::new(workers.shell(), sender) {
+        workers.spawn(|stop| worker.run(stop.wait()));
     }
-    role.serve(Routes::new(NotificationsServer::new(api::Api { shell })), shutdown).await
 }

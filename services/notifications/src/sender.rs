@@ -82,6 +82,7 @@ impl<A: Sender, S: ports::Store> Worker<A, S> {
         tokio::pin!(stop);
         loop {
             tokio::select! {
+                biased;
                 () = &mut stop => return,
                 taken = self.run_once() => if taken == 0 { return },
             }

@@ -23,7 +23,8 @@ impl Config {
         Self::from_vars(|name| env::var(name).ok())
     }
 
-    fn from_vars(var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+    /// From any source of variables: tests need not touch the process's.
+    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let Some(text) = var(BASKET_IDLE) else { return Ok(Self::default()) };
         let seconds = text.trim().parse().ok().filter(|s| (1..=31_536_000).contains(s));
         let basket_idle_s =

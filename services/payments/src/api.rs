@@ -170,7 +170,7 @@ fn invoice(invoice: Invoice) -> pb::Invoice {
 }
 
 /// What took effect at the provider, as far as we know, the oldest first.
-fn entries(payment: &Payment) -> Vec<pb::LedgerEntry> {
+pub fn entries(payment: &Payment) -> Vec<pb::LedgerEntry> {
     let entry = |operation: &str, effect_key: &str, amount: Money, at_ms| pb::LedgerEntry {
         order_id: payment.order_id.to_string(),
         operation: operation.to_owned(),

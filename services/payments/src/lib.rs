@@ -18,10 +18,13 @@ pub use config::{Config, Provider, Secret, WorkerConfig};
 use acquirer::{Acquirer, HttpAcquirer, StripeAcquirer};
 use anyhow::Context as _;
 use schemas::grpc::payments::payments_server::PaymentsServer;
-use service_kit::{Role, ServiceConfig};
+use service_kit::{Role, ServiceConfig, Workers};
 use std::future::Future;
 use tonic::service::Routes;
-use transport::{Aggregate, Context, Kinds, Router};
+use transport::{
+    Aggregate, Context, Kinds, Router,
+    ports::{Log, Store},
+};
 
 /// The context, with its configuration.
 #[derive(Debug, Clone, Default)]
@@ -55,17 +58,23 @@ pub async fn run(config: ServiceConfig, shutdown: impl Future<Output = ()> + Sen
     let (provider, timeout) = (context.config.provider.clone(), context.config.worker.timeout);
     let mut role = Role::start(context, config).await?;
     match provider {
-        Provider::Sim { url } => start_worker(&mut role, HttpAcquirer::new(&url, timeout)?)?,
-        Provider::Stripe { url, key } => start_worker(&mut role, StripeAcquirer::new(&url, key.reveal(), timeout)?)?,
+        Provider::Sim { url } => start_worker(role.workers(), HttpAcquirer::new(&url, timeout)?)?,
+        Provider::Stripe { url, key } => {
+            start_worker(role.workers(), StripeAcquirer::new(&url, key.reveal(), timeout)?)?
+        }
     }
     let api = api::Api { shell: role.shell() };
     role.serve(Routes::new(PaymentsServer::new(api)), shutdown).await
 }
 
-fn start_worker(role: &mut Role<Payments>, acquirer: impl Acquirer) -> anyhow::Result<()> {
-    let shell = role.shell();
+/// Asks `acquirer` what folds want to know. Fails when the shell has a worker already.
+pub fn start_worker<S: Store, L: Log>(
+    workers: &mut Workers<Payments, S, L>,
+    acquirer: impl Acquirer,
+) -> anyhow::Result<()> {
+    let shell = workers.shell();
     let config = shell.context().config.worker.clone();
     let worker = worker::Worker::new(acquirer, shell, config).context("the shell has a worker already")?;
-    role.spawn(|stop| worker.run(stop.wait()));
+    workers.spawn(|stop| worker.run(stop.wait()));
     Ok(())
 }

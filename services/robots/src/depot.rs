@@ -14,9 +14,11 @@ use schemas::{
     ids::{BotId, OrderId, ProductId, StoreId},
     lines::LineCount,
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tonic::{
-    Request, Status,
+    Request, Response, Status,
+    client::GrpcService,
+    codegen::{Body, Bytes, StdError},
     transport::{Channel, Endpoint},
 };
 
@@ -32,15 +34,37 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Bytes on their way: a few hundred assignments are more than the usual 64 KiB.
 const WINDOW: u32 = 2 * 1024 * 1024;
 
-/// Cheap to clone; clones share one connection, made on first use and again when it is lost.
+/// What the depot can be reached by: a network channel, or a server in the same process.
+pub trait Connection:
+    GrpcService<
+        tonic::body::Body,
+        ResponseBody: Body<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+        Future: Send,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<T> Connection for T
+where
+    T: GrpcService<tonic::body::Body> + Clone + Send + Sync + 'static,
+    T::ResponseBody: Body<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as Body>::Error: Into<StdError> + Send,
+    T::Future: Send,
+{
+}
+
+/// Cheap to clone; clones share one connection.
 #[derive(Debug, Clone)]
-pub struct Depot {
-    client: DepotClient<Channel>,
+pub struct Depot<T> {
+    client: DepotClient<T>,
     stock: Arc<Stock>,
 }
 
-impl Depot {
-    /// Does not connect yet. Must be called within a tokio runtime.
+impl Depot<Channel> {
+    /// Over the network: connects on first use, and again when the connection is lost. Must be called within a tokio runtime.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let channel = Endpoint::from(config.depot_url.clone())
             .connect_timeout(CONNECT_WITHIN)
@@ -50,14 +74,21 @@ impl Depot {
             .initial_connection_window_size(WINDOW)
             .tcp_nodelay(true)
             .connect_lazy();
+        Ok(Self::over(channel, config))
+    }
+}
+
+impl<T: Connection> Depot<T> {
+    pub fn over(connection: T, config: &Config) -> Self {
         let shelves = Shelves { missing_rate: config.missing_rate, seed: config.seed };
-        Ok(Self { client: DepotClient::new(channel), stock: Arc::new(Stock::new(shelves)) })
+        Self { client: DepotClient::new(connection), stock: Arc::new(Stock::new(shelves)) }
     }
 
     /// A robot comes online; answers its epoch.
     pub async fn register(&self, bot: BotId, name: String) -> Result<i64, Status> {
         let request = pb::RegisterBotRequest { bot_id: bot.to_string(), name, location: None };
-        Ok(self.client.clone().register_bot(within(request, ANSWER_WITHIN)).await?.into_inner().epoch)
+        let call = |mut depot: DepotClient<T>, request| async move { depot.register_bot(request).await };
+        Ok(self.ask(request, ANSWER_WITHIN, call).await?.epoch)
     }
 
     /// Answers robot by robot, in the order of the reports.
@@ -65,7 +96,8 @@ impl Depot {
         let asked: Vec<_> = reports.iter().map(|(bot, said)| (*bot, said.len())).collect();
         let request =
             pb::ReportRequest { reports: reports.into_iter().flat_map(|(bot, said)| wire(bot, said)).collect() };
-        let response = self.client.clone().report(within(request, ANSWER_WITHIN)).await?.into_inner();
+        let call = |mut depot: DepotClient<T>, request| async move { depot.report(request).await };
+        let response = self.ask(request, ANSWER_WITHIN, call).await?;
         let mut told = response.instructions.into_iter();
         let mut answers = Vec::with_capacity(asked.len());
         for (bot, count) in asked {
@@ -82,9 +114,10 @@ impl Depot {
     pub async fn listen(&self, bots: &[BotId]) -> Result<Vec<(BotId, Instruction)>, Status> {
         let bot_ids = bots.iter().map(BotId::to_string).collect();
         let request = pb::AwaitAssignmentsRequest { bot_ids, wait_ms: LISTEN.as_millis() as u32 };
-        let response = self.client.clone().await_assignments(within(request, LISTEN + ANSWER_WITHIN)).await?;
+        let call = |mut depot: DepotClient<T>, request| async move { depot.await_assignments(request).await };
+        let response = self.ask(request, LISTEN + ANSWER_WITHIN, call).await?;
         let mut told = Vec::new();
-        for instruction in response.into_inner().instructions {
+        for instruction in response.instructions {
             let bot = BotId::parse(&instruction.bot_id).map_err(odd)?;
             told.push((bot, self.instruction(instruction.epoch, instruction.assignment).await?));
         }
@@ -94,15 +127,35 @@ impl Depot {
     /// The inventory of a delivered list: everything the robot reported is there.
     pub async fn check(&self, order: OrderId, by: &str) -> Result<(), Status> {
         let request = pb::CheckListRequest { order_id: order.to_string(), missing: Vec::new(), by: by.to_owned() };
-        self.client.clone().check_list(within(request, ANSWER_WITHIN)).await.map(|_| ())
+        let call = |mut depot: DepotClient<T>, request| async move { depot.check_list(request).await };
+        self.ask(request, ANSWER_WITHIN, call).await.map(|_| ())
     }
 
     /// Lists that wait for their inventory, as many as one page has.
     pub async fn delivered(&self) -> Result<Vec<OrderId>, Status> {
         let page = Some(Page { page_size: 500, page_token: String::new() });
         let request = pb::ListListsRequest { status: "delivered".to_owned(), page };
-        let response = self.client.clone().list_lists(within(request, ANSWER_WITHIN)).await?.into_inner();
+        let call = |mut depot: DepotClient<T>, request| async move { depot.list_lists(request).await };
+        let response = self.ask(request, ANSWER_WITHIN, call).await?;
         response.lists.iter().map(|list| OrderId::parse(&list.order_id).map_err(odd)).collect()
+    }
+
+    /// The depot is told how long it has, and not waited for longer: not every connection gives up by itself.
+    async fn ask<M, A, F>(
+        &self,
+        message: M,
+        time: Duration,
+        call: impl FnOnce(DepotClient<T>, Request<M>) -> F,
+    ) -> Result<A, Status>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut request = Request::new(message);
+        request.set_timeout(time);
+        match tokio::time::timeout(time, call(self.client.clone(), request)).await {
+            Ok(answer) => answer.map(Response::into_inner),
+            Err(_elapsed) => Err(Status::deadline_exceeded("no answer in time")),
+        }
     }
 
     /// One robot's answers; all of them say the same about what it is to do now.
@@ -141,7 +194,8 @@ impl Depot {
                 continue;
             }
             let request = pb::GetListRequest { order_id: order.to_string() };
-            let list = self.client.clone().get_list(within(request, ANSWER_WITHIN)).await?.into_inner();
+            let call = |mut depot: DepotClient<T>, request| async move { depot.get_list(request).await };
+            let list = self.ask(request, ANSWER_WITHIN, call).await?;
             let items = list.stops.iter().flat_map(|stop| &stop.items);
             let names = items.map(|i| Ok((ProductId::parse(&i.product_id).map_err(odd)?, i.name.as_str())));
             self.stock.learn(names.collect::<Result<Vec<_>, Status>>()?);
@@ -158,12 +212,6 @@ impl Depot {
         let (picked, missing) = items.into_iter().partition(found);
         Ok(Stop { store, picked, missing })
     }
-}
-
-fn within<T>(message: T, time: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(time);
-    request
 }
 
 fn odd(error: impl std::fmt::Display) -> Status {

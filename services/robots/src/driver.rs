@@ -5,13 +5,13 @@
 
 use crate::{
     brain::{Answer, Instruction},
-    depot::{Depot, MAX_REPORTS},
+    depot::{Connection, Depot, MAX_REPORTS},
     fleet::{Fleet, Room},
 };
 use anyhow::Context as _;
 use message::Refusal;
 use schemas::ids::{BotId, OrderId};
-use std::{collections::HashMap, future::Future, pin::pin, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::pin, time::Duration};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinError, JoinSet},
@@ -34,15 +34,15 @@ const LONGEST_PAUSE_MS: u64 = 3_000;
 /// How long a stopping process waits for the depot.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
-pub struct Driver {
+pub struct Driver<T> {
     fleet: Fleet,
-    depot: Depot,
+    depot: Depot<T>,
     /// Where staff learn of deliveries.
     delivered: Option<mpsc::Sender<OrderId>>,
     calls: JoinSet<Done>,
     requests: usize,
     registrations: usize,
-    groups: HashMap<u64, Group>,
+    groups: BTreeMap<u64, Group>,
     next_group: u64,
     pause: Pause,
     started: Instant,
@@ -60,8 +60,8 @@ enum Done {
     Listened(u64, Result<Vec<(BotId, Instruction)>, Status>),
 }
 
-impl Driver {
-    pub fn new(fleet: Fleet, depot: Depot, delivered: Option<mpsc::Sender<OrderId>>) -> Self {
+impl<T: Connection> Driver<T> {
+    pub fn new(fleet: Fleet, depot: Depot<T>, delivered: Option<mpsc::Sender<OrderId>>) -> Self {
         Self {
             fleet,
             depot,
@@ -69,7 +69,7 @@ impl Driver {
             calls: JoinSet::new(),
             requests: 0,
             registrations: 0,
-            groups: HashMap::new(),
+            groups: BTreeMap::new(),
             next_group: 0,
             pause: Pause::default(),
             started: Instant::now(),

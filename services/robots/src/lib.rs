@@ -10,6 +10,7 @@ mod options;
 mod staff;
 mod stock;
 
+pub use depot::Connection;
 pub use options::{Check, Config, Options};
 pub use stock::{OUT_OF_STOCK, Shelves};
 
@@ -19,20 +20,40 @@ use driver::Driver;
 use fleet::Fleet;
 use staff::Staff;
 use std::future::Future;
+use tokio::task::JoinSet;
 
 /// Robots work until `shutdown`; then idle ones leave service, and busy ones resume when they are started again.
 ///
 /// An unreachable depot is waited for. Fails only for a bad configuration or a bug.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let depot = Depot::new(&config).context("the depot's address")?;
-    let (staff, delivered) = Staff::new(depot.clone(), config.staff.clone());
-    let staff = config.check.then(|| tokio::spawn(staff.run()));
-    let fleet = Fleet::new(&config);
     tracing::info!(robots = config.count, depot = %config.depot_url, check = config.check, "robots come online");
-    let driver = Driver::new(fleet, depot, staff.is_some().then_some(delivered));
-    let ran = driver.run(shutdown).await;
-    if let Some(staff) = staff {
-        staff.abort();
+    work(config, depot, shutdown).await
+}
+
+/// As [`run`], over a connection that the caller brings: also one that stays in the process. `depot_url` is not used.
+pub async fn run_over<T>(
+    config: Config,
+    connection: T,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()>
+where
+    T: Connection,
+{
+    let depot = Depot::over(connection, &config);
+    work(config, depot, shutdown).await
+}
+
+async fn work<T>(config: Config, depot: Depot<T>, shutdown: impl Future<Output = ()>) -> anyhow::Result<()>
+where
+    T: Connection,
+{
+    // Its tasks end with it, also when this future is dropped: then robots and staff are gone at one moment.
+    let mut desk = JoinSet::new();
+    let (staff, delivered) = Staff::new(depot.clone(), config.staff.clone());
+    if config.check {
+        desk.spawn(staff.run());
     }
-    ran
+    let driver = Driver::new(Fleet::new(&config), depot, config.check.then_some(delivered));
+    driver.run(shutdown).await
 }

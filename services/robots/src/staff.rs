@@ -2,7 +2,7 @@
 //!
 //! Lists are checked as robots deliver them; a regular look at what lies there finds those of a process that died in between.
 
-use crate::depot::Depot;
+use crate::depot::{Connection, Depot};
 use schemas::ids::OrderId;
 use std::{collections::HashSet, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
@@ -15,8 +15,8 @@ const MAX_WAITING: usize = 4_096;
 /// How often staff look for what was forgotten.
 const LOOK: Duration = Duration::from_secs(5);
 
-pub struct Staff {
-    depot: Depot,
+pub struct Staff<T> {
+    depot: Depot<T>,
     name: String,
     delivered: mpsc::Receiver<OrderId>,
     checks: JoinSet<OrderId>,
@@ -24,9 +24,9 @@ pub struct Staff {
     at_work: HashSet<OrderId>,
 }
 
-impl Staff {
+impl<T: Connection> Staff<T> {
     /// What is sent to the other end is checked under this name.
-    pub fn new(depot: Depot, name: String) -> (Self, mpsc::Sender<OrderId>) {
+    pub fn new(depot: Depot<T>, name: String) -> (Self, mpsc::Sender<OrderId>) {
         let (sender, delivered) = mpsc::channel(MAX_WAITING);
         (Self { depot, name, delivered, checks: JoinSet::new(), at_work: HashSet::new() }, sender)
     }
@@ -38,14 +38,16 @@ impl Staff {
         loop {
             let free = self.checks.len() < MAX_CHECKS;
             tokio::select! {
+                // The same each time. Checks end only after they were begun below, and a look is rare: nothing starves.
+                biased;
                 Some(done) = self.checks.join_next() => {
                     if let Ok(order) = done { self.at_work.remove(&order); }
                 }
+                _ = look.tick(), if free => self.look().await,
                 order = self.delivered.recv(), if free => match order {
                     Some(order) => self.check(order),
                     None => return,
                 },
-                _ = look.tick(), if free => self.look().await,
             }
         }
     }

@@ -6,7 +6,10 @@ use crate::{
     definition::{Node, RawStep, Undo},
     progress::timer,
 };
-use message::Direction::Undo as Back;
+use message::{
+    Direction::Undo as Back,
+    bugs::{Bug, has},
+};
 use serde_json::json;
 
 impl<'a> Turn<'a> {
@@ -100,6 +103,10 @@ impl<'a> Turn<'a> {
     /// The undo was refused or not answered in time: try again after a delay, or wait for an operator.
     pub(super) fn undo_failed(&mut self, step: &'a RawStep, undo: &'a Undo, round: u32, why: &str) {
         let Some(back) = self.back_mut(step, round) else { return };
+        if has(Bug::UndoOnce) {
+            back.state = UndoState::Skipped;
+            return self.unwind();
+        }
         if back.left == 0 {
             return self.stick_undo(step, round, why);
         }

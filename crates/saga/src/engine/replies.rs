@@ -6,7 +6,10 @@ use crate::{
     AlarmCode, ChildEnd, Counted, Course, DoState, Effect, HistoryEntry, Input, Phase, Reply, UndoState,
     definition::{Kind, RawStep},
 };
-use message::{Direction, EffectKey, Message, Outcome, Refusal};
+use message::{
+    Direction, EffectKey, Message, Outcome, Refusal,
+    bugs::{Bug, has},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -51,6 +54,10 @@ impl<'a> Turn<'a> {
         let Some(step) = self.step_of(&reply.effect) else { return self.park_unknown(&reply.effect) };
         if let Some(wrong) = wrong_name(step, reply) {
             return self.alarm(AlarmCode::UnreadableBody, wrong);
+        }
+        if has(Bug::AnyRound) {
+            let effect = EffectKey { round: self.p.rounds(&step.name), ..reply.effect.clone() };
+            return self.take_reply(step, &Reply { effect, ..reply.clone() }, input);
         }
         self.take_reply(step, reply, input);
     }

@@ -27,11 +27,11 @@ struct Shared {
 }
 
 /// What the next append meets.
-struct Fault {
-    /// The records that are not acknowledged, by their place.
-    failing: std::ops::Range<usize>,
-    /// Whether they are in the log all the same.
-    took_effect: bool,
+enum Fault {
+    /// Only so many records are acknowledged; the others may be in the log all the same.
+    After { acknowledged: usize, took_effect: bool },
+    /// The record at this place is lost, and with it what follows it in its partition: a log leaves no gap.
+    Partition { at: usize },
 }
 
 #[derive(Default)]
@@ -54,15 +54,28 @@ impl MemoryLog {
         lock(&self.shared.state).topics.get(topic).into_iter().flatten().flatten().cloned().collect()
     }
 
+    /// What has come to the topic since `read`, how far each partition was read before; notes how far it was read now.
+    pub fn records_since(&self, topic: &str, read: &mut Vec<usize>) -> Vec<Record> {
+        let state = lock(&self.shared.state);
+        let partitions = state.topics.get(topic).map_or(&[][..], Vec::as_slice);
+        read.resize(partitions.len(), 0);
+        let mut new = Vec::new();
+        for (partition, read) in partitions.iter().zip(read) {
+            new.extend_from_slice(&partition[*read..]);
+            *read = partition.len();
+        }
+        new
+    }
+
     /// The next append is acknowledged for its first `acknowledged` records only; the others are lost, or in the log all
     /// the same when `took_effect`.
     pub fn fail_next_append(&self, acknowledged: usize, took_effect: bool) {
-        lock(&self.shared.state).fault = Some(Fault { failing: acknowledged..usize::MAX, took_effect });
+        lock(&self.shared.state).fault = Some(Fault::After { acknowledged, took_effect });
     }
 
-    /// The next append loses its record number `at`, from 0, and only that one.
+    /// The next append loses its record number `at`, from 0, and those after it in the same partition; others succeed.
     pub fn lose_in_next_append(&self, at: usize) {
-        lock(&self.shared.state).fault = Some(Fault { failing: at..at + 1, took_effect: false });
+        lock(&self.shared.state).fault = Some(Fault::Partition { at });
     }
 
     fn append_one(&self, state: &mut State, record: NewRecord) {
@@ -92,11 +105,16 @@ impl Log for MemoryLog {
 
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<(), Error>> {
         let mut state = lock(&self.shared.state);
-        let fault = state.fault.take().unwrap_or(Fault { failing: 0..0, took_effect: true });
+        let fault = state.fault.take().unwrap_or(Fault::After { acknowledged: usize::MAX, took_effect: true });
+        let place = |record: &NewRecord| (record.topic.clone(), self.partition_of(&record.key));
+        let lost = if let Fault::Partition { at } = fault { records.get(at).map(place) } else { None };
         let mut results = Vec::with_capacity(records.len());
         for (at, record) in records.into_iter().enumerate() {
-            let fails = fault.failing.contains(&at);
-            if !fails || fault.took_effect {
+            let (fails, took_effect) = match fault {
+                Fault::After { acknowledged, took_effect } => (at >= acknowledged, took_effect),
+                Fault::Partition { at: first } => (at >= first && lost == Some(place(&record)), false),
+            };
+            if !fails || took_effect {
                 self.append_one(&mut state, record);
             }
             results.push(if fails { Err(Error::retry("append", "it was made to fail")) } else { Ok(()) });

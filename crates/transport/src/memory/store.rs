@@ -9,7 +9,10 @@ use crate::{
     error::Error,
     ports::{Backlog, JournalEntry, Lease, Mark, OutboxRow, Parked, ParkedAction, Query, Row, Store, Waiting},
 };
-use message::EffectKey;
+use message::{
+    EffectKey,
+    bugs::{Bug, has},
+};
 use std::{
     collections::VecDeque,
     sync::{
@@ -96,6 +99,21 @@ impl MemoryStore {
         self.state(|s| s.parking.all())
     }
 
+    /// Every row of a kind, in the order of their ids.
+    pub fn rows(&self, kind: &str) -> Vec<Row> {
+        self.state(|s| s.kinds.get(kind).into_iter().flat_map(|rows| rows.values().cloned()).collect())
+    }
+
+    /// Every message in the outbox, in the order of their commits.
+    pub fn outbox(&self) -> Vec<OutboxRow> {
+        self.state(|s| s.outbox.values().flatten().cloned().collect())
+    }
+
+    /// Every entry of every history, by aggregate and version.
+    pub fn histories(&self) -> Vec<JournalEntry> {
+        self.state(|s| s.journal.values().cloned().collect())
+    }
+
     /// An operator's decision about a parked record; false when there is none with this id.
     pub fn decide(&self, id: i64, action: ParkedAction) -> bool {
         self.state(|s| s.parking.decide(id, action))
@@ -112,7 +130,7 @@ impl Store for MemoryStore {
 
     async fn begin(&self) -> Result<MemoryTx, Error> {
         let id = self.shared.transactions.fetch_add(1, Ordering::Relaxed) + 1;
-        Ok(MemoryTx { store: self.clone(), id })
+        Ok(MemoryTx { store: self.clone(), id, outbox_ids: None })
     }
 
     async fn committed(&self, token: &u64) -> Result<bool, Error> {
@@ -185,7 +203,7 @@ impl Store for MemoryStore {
                 }
                 let held = s.leases.get(&row.shard);
                 let is = |l: &Lease| held.is_some_and(|h| (l.shard, l.owner, l.epoch) == (row.shard, h.owner, h.epoch));
-                if leases.iter().any(is) {
+                if leases.iter().any(is) || has(Bug::SkipLocked) {
                     s.outbox.remove(id);
                 }
             }

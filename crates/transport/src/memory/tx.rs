@@ -10,16 +10,25 @@ use crate::{
     error::Error,
     ports::{Changes, CommitError, Committed, Loaded, Row, Tx, Wanted},
 };
-use std::sync::atomic::Ordering;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 use uuid::Uuid;
 
 /// Lets go of its locks when it is committed or dropped.
 pub struct MemoryTx {
     pub(super) store: MemoryStore,
     pub(super) id: u64,
+    /// Of its outbox rows, by shard; taken when the commit begins.
+    pub(super) outbox_ids: Option<BTreeMap<i16, i64>>,
 }
 
 impl MemoryTx {
+    /// Takes the ids of what it will put into the outbox; the commit does so where this was not called before. In between,
+    /// others may commit with higher ids, as with any sequence.
+    pub fn number_outbox(&mut self, changes: &Changes) {
+        let ids = self.store.state(|s| s.number(&changes.outbox));
+        self.outbox_ids = Some(ids);
+    }
+
     /// Locks the row, waiting for its holder; a row that does not exist cannot be locked.
     async fn lock(&self, key: Key) -> Result<(), Error> {
         loop {
@@ -91,7 +100,7 @@ impl Tx for MemoryTx {
         Ok(loaded)
     }
 
-    async fn commit(self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<u64>> {
+    async fn commit(mut self, consumer: &str, changes: &Changes) -> Result<Committed, CommitError<u64>> {
         let fault = lock(&self.store.shared.faults).pop_front();
         match fault {
             Some(CommitFault::Failed) => {
@@ -100,12 +109,16 @@ impl Tx for MemoryTx {
             Some(CommitFault::Unknown { took_effect: false }) => return Err(CommitError::Unknown(self.id)),
             Some(CommitFault::Unknown { took_effect: true }) | None => {}
         }
+        if self.outbox_ids.is_none() {
+            self.number_outbox(changes);
+        }
+        let ids = self.outbox_ids.take().unwrap_or_default();
         let saved = changes.saves.iter().map(|save| (save.kind, save.row.id));
         for key in saved.chain(changes.unchanged.iter().map(|(kind, id, _)| (*kind, *id))) {
             self.lock(key).await.map_err(CommitError::Failed)?;
         }
         let now_ms = self.store.clock().now();
-        let committed = self.store.state(|s| s.commit(consumer, changes, now_ms)).map_err(CommitError::Failed)?;
+        let committed = self.store.state(|s| s.commit(consumer, changes, &ids, now_ms)).map_err(CommitError::Failed)?;
         if fault.is_some() {
             self.store.state(|s| s.committed_unknown.insert(self.id));
             return Err(CommitError::Unknown(self.id));

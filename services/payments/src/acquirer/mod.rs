@@ -5,7 +5,7 @@ mod memory;
 mod stripe;
 
 pub use http::HttpAcquirer;
-pub use memory::MemoryAcquirer;
+pub use memory::{Decided, MemoryAcquirer};
 pub use stripe::StripeAcquirer;
 
 use crate::domain::Known;

@@ -25,6 +25,8 @@ pub struct World {
     pub refused: Vec<String>,
     /// Every n-th answer to reports gets lost; 0 for none.
     pub lose_every: u64,
+    /// The next registration is never answered.
+    pub mute: bool,
     pub requests: u64,
     pub most_reports: usize,
 }
@@ -210,6 +212,9 @@ type Answer<T> = Result<Response<T>, Status>;
 impl depot_server::Depot for FakeDepot {
     async fn register_bot(&self, request: Request<pb::RegisterBotRequest>) -> Answer<pb::RegisterBotResponse> {
         let id = request.into_inner().bot_id;
+        if self.with(|world| std::mem::take(&mut world.mute)) {
+            std::future::pending::<()>().await;
+        }
         let epoch = self.with(|world| {
             let bot = world.bots.entry(id).or_default();
             (bot.epoch, bot.last_report, bot.online) = (bot.epoch + 1, 0, true);

@@ -1,9 +1,10 @@
-//! A whole fleet against a depot that keeps its contract, over real connections that break.
+//! A whole fleet against a depot that keeps its contract, over real connections that break, and over none.
 
 mod depot;
 
 use depot::{FakeDepot, World, product};
 use robots::Config;
+use schemas::grpc::depot::depot_server::DepotServer;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
@@ -34,6 +35,15 @@ impl Running {
     fn start(config: Config) -> Self {
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(robots::run(config, async move {
+            let _ = stopped.await;
+        }));
+        Self { stop, ended }
+    }
+
+    /// Without a network.
+    fn beside(depot: &FakeDepot, config: Config) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(robots::run_over(config, DepotServer::new(depot.clone()), async move {
             let _ = stopped.await;
         }));
         Self { stop, ended }
@@ -217,4 +227,27 @@ async fn without_staff_delivered_lists_stay_delivered() {
     depot.until("delivered", |w| w.all("delivered")).await;
     fleet.stop().await;
     assert!(depot.with(|w| w.all("delivered")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_depot_in_the_same_process_is_served_like_one_behind_a_network() {
+    let depot = FakeDepot::new();
+    depot.with(|w| (0..40).for_each(|_| drop(w.order(&["Tea", "Soap"]))));
+    let fleet = Running::beside(&depot, config(ANY_PORT, 8));
+    depot.until("all checked", |w| w.all("checked")).await;
+    fleet.stop().await;
+    depot.with(|w| each_stop_was_visited_once(w));
+}
+
+/// Nothing but the robots' own patience ends a call that stays in the process.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_never_answered_is_given_up() {
+    let depot = FakeDepot::new();
+    depot.with(|w| {
+        w.mute = true;
+        drop(w.order(&["Tea"]));
+    });
+    let fleet = Running::beside(&depot, config(ANY_PORT, 1));
+    depot.until("all checked", |w| w.all("checked")).await;
+    fleet.stop().await;
 }

@@ -1,6 +1,6 @@
 //! I1 and I2: the money, as payments and the acquirer account for it, against how the orders ended.
 
-use super::{
+use crate::{
     Verdict,
     facts::Facts,
     ledger::{Entry, standings},
@@ -85,7 +85,7 @@ pub fn ends(facts: &Facts) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::rules::tests::{row, with};
+    use crate::rules::tests::{row, with};
     use serde_json::json;
 
     fn entry(order: &str, operation: &str, key: &str, amount: i64) -> Entry {

@@ -1,6 +1,6 @@
 //! The invariants of ARCHITECTURE.md as functions of the facts: each names what it checked and what is broken.
 
-use super::{
+use crate::{
     Verdict,
     facts::{Facts, Row},
     ledger::Entry,
@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
+/// The verdicts, in the order of the invariants; those on the acquirer and on clients only where the facts have them.
 pub fn all(facts: &Facts) -> Vec<Verdict> {
     let mut verdicts = vec![money::money(facts)];
     verdicts.extend(facts.acquirer.as_ref().map(|acquirer| money::ledgers(facts, acquirer)));
@@ -42,6 +43,9 @@ pub(super) fn under_way(facts: &Facts) -> HashSet<String> {
     open.filter_map(|s| Some(s.state["progress"]["key"].as_str()?.to_owned())).collect()
 }
 
+/// The states in which an order stays.
+const ENDED: [&str; 4] = ["completed", "rejected", "cancelled", "refunded"];
+
 fn clients(facts: &Facts, told: &[Value]) -> Verdict {
     let (orders, open) = (by_id(facts, "order"), under_way(facts));
     let mut broken = Vec::new();
@@ -51,6 +55,10 @@ fn clients(facts: &Facts, told: &[Value]) -> Verdict {
         match (line["answered"].as_str(), order) {
             (Some("ok"), None) => broken.push(format!("order {id} was accepted and does not exist")),
             (Some("ok"), Some(_)) if open.contains(id) => broken.push(format!("order {id} has not ended")),
+            // No saga carries it on: one never began, or left it where it was.
+            (Some("ok"), Some(order)) if !ENDED.contains(&order.status.as_str()) => {
+                broken.push(format!("order {id} is {} and no saga is under way", order.status));
+            }
             (Some("refused"), Some(order)) => broken.push(format!("order {id} was refused and is {}", order.status)),
             _ => {}
         }
@@ -179,7 +187,7 @@ fn asked_for(ledger: &[Entry], sent: &HashSet<String>) -> Vec<String> {
 
 /// Each saga's history replays, move by move, to the state that is stored.
 fn histories(facts: &Facts) -> Verdict {
-    let definitions = orchestrator::sagas::definitions(&deadlines());
+    let definitions = orchestrator::sagas::definitions(&facts.deadlines);
     let mut broken = Vec::new();
     for saga in rows(facts, "saga") {
         let progress = &saga.state["progress"];
@@ -202,11 +210,6 @@ fn histories(facts: &Facts) -> Verdict {
         }
     }
     Verdict { name: "I8 histories", checked: format!("{} histories replayed", facts.journals.len()), broken }
-}
-
-/// The deadlines are part of the definition: they are read from the same variables as the orchestrator's.
-fn deadlines() -> orchestrator::sagas::Deadlines {
-    orchestrator::Config::from_env().map(|c| c.deadlines).unwrap_or_default()
 }
 
 fn bookings(facts: &Facts) -> Verdict {
@@ -248,7 +251,7 @@ fn bars(facts: &Facts) -> Verdict {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::verify::facts::{Mark, Seen};
+    use crate::facts::{Mark, Seen};
     use serde_json::json;
 
     pub fn row(id: u128, status: &str, state: Value) -> Row {
