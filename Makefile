@@ -13,7 +13,7 @@ PROGRAMS := -p servers -p mallbots -p mallctl -p load
 ENGINE = $(if $(MALLBOTS_BACKEND)$(MALLBOTS_KAFKA),,$(shell docker info >/dev/null 2>&1 && echo yes))
 TEST_FEATURES = $(if $(ENGINE),--features servers/testcontainers)
 
-.PHONY: help demo run test crash garbage bench bench-kiosk bench-growth lint clean cargo
+.PHONY: help demo run test fuzz sim detect crash garbage bench bench-kiosk bench-growth lint clean cargo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,30 @@ bench-growth: cargo ## whether an order costs the same with 100,000 finished one
 test: cargo ## every test, unit to end to end, on real servers it brings up
 	cargo build --locked --workspace $(TEST_FEATURES)
 	$(BIN)/servers run --testcontainers -- cargo test --locked --workspace $(TEST_FEATURES)
+
+SEEDS ?= 1000
+
+sim: cargo ## the platform in one thread under faults drawn from seeds (SEEDS=1000 ARGS="--from 5000"; one seed: ARGS="--seed 42")
+	cargo build --locked --release -p sim
+	$(FAST)/mallbots-sim $(if $(findstring --seed ,$(ARGS)),,--seeds $(SEEDS)) $(ARGS)
+
+# In a folder of its own: a program with bugs in it must not lie where others look for one without.
+detect: cargo ## puts fourteen classic bugs in, one after another, and shows what finds each (some minutes)
+	CARGO_TARGET_DIR="$(CACHE)/target-bugs" cargo build --locked -p sim --features bugs
+	CARGO_TARGET_DIR="$(CACHE)/target-bugs" "$(CACHE)/target-bugs/debug/mallbots-sim" --bug all --tests $(ARGS)
+
+SECONDS ?= 60
+FUZZERS := headers avro writer_schema record rest grpc config pack
+
+fuzz: cargo ## each decoder of outside bytes under libFuzzer, SECONDS each (SECONDS=60 ONLY="avro grpc"); `make test` has a short run
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "the nightly toolchain is missing: rustup toolchain install nightly"; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
+	cp Cargo.lock fuzz/Cargo.lock
+# What is found on the way stays in the cache; an input that fails is kept in fuzz/artifacts. A codec keeps what it learned
+# for ever, by design, so that leaks are not looked for.
+	@for fuzzer in $(or $(ONLY),$(FUZZERS)); do mkdir -p "$(CACHE)/fuzz/$$fuzzer"; \
+	    CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)/fuzz" cargo +nightly fuzz run $$fuzzer "$(CACHE)/fuzz/$$fuzzer" fuzz/corpus/$$fuzzer -- \
+	        -max_total_time=$(SECONDS) -timeout=10 -max_len=65536 -detect_leaks=0 -rss_limit_mb=8192 -print_final_stats=1 || exit 1; done
 
 garbage: cargo ## orders run while garbage pours into the topics: parked or refused, memory flat (SEED=1)
 	cargo build --locked $(PROGRAMS)
