@@ -38,7 +38,10 @@ impl<S: Store> orchestrator_server::Orchestrator for Api<S> {
         };
         let started_before = match request.older_than_ms {
             0 => i64::MAX,
-            age => self.shell.store().now_ms().await.map_err(|e| Status::unavailable(e.to_string()))? - age,
+            age => {
+                let now = self.shell.store().now_ms().await.map_err(|e| Status::unavailable(e.to_string()))?;
+                now.saturating_sub(age)
+            }
         };
         let (mut sagas, mut scanned) = (Vec::new(), 0);
         let mut next_page_token = String::new();

@@ -219,16 +219,26 @@ fn parse_rfc3339(text: &str) -> Option<i64> {
     let ms: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let in_range = (1..=9999).contains(&y) && (1..=12).contains(&m) && (1..=31).contains(&d);
     let in_range = in_range && (0..24).contains(&hh) && (0..60).contains(&mm) && (0..=60).contains(&ss);
+    if !in_range {
+        return None;
+    }
     let y = if m <= 2 { y - 1 } else { y };
     let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
     let doy = (153 * (if m > 2 { m - 3 } else { m + 9 }) + 2) / 5 + d - 1;
     let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
-    in_range.then_some(days * 86_400_000 + hh * 3_600_000 + mm * 60_000 + ss * 1000 + ms)
+    Some(days * 86_400_000 + hh * 3_600_000 + mm * 60_000 + ss * 1000 + ms)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_out_of_range_is_none_and_never_an_overflow() {
+        for text in ["954775807-9-1T4:3:3Z", "1-99999999999999999-1T0:0:0Z", "1-1-1T9223372036854775807:0:0Z"] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
 
     fn envelope() -> Envelope {
         Envelope {

@@ -4,7 +4,12 @@
 //! with, and only when that schema's record is one of ours: a message never brings its own schema.
 
 use crate::error::Error;
-use apache_avro::{Schema, reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter};
+use apache_avro::{
+    Schema,
+    reader::datum::GenericDatumReader,
+    schema::{Name, UuidSchema},
+    writer::datum::GenericDatumWriter,
+};
 use message::{Message, Outgoing};
 use std::{
     collections::HashMap,
@@ -92,11 +97,14 @@ impl Codec {
         self.by_id.read().unwrap_or_else(PoisonError::into_inner).contains_key(&schema_id)
     }
 
-    /// Learns the schema that the registry has under `schema_id`.
+    /// Learns the schema that the registry has under `schema_id`. [`Error::Poison`] for one that no version of our messages
+    /// has reason to be: values of it could take any memory or stack.
     pub fn learn(&self, schema_id: u32, avsc: &str) -> Result<(), Error> {
         let schema = Schema::parse_str(avsc).map_err(|e| Error::Poison(format!("schema {schema_id}: {e}")))?;
+        check(&schema, &mut Vec::new()).map_err(|why| Error::Poison(format!("schema {schema_id}: {why}")))?;
         let name = schema.name().map(ToString::to_string).unwrap_or_default();
-        let same = self.ours.get(name.as_str()).is_some_and(|o| o.schema.canonical_form() == schema.canonical_form());
+        // Not by canonical forms: making one panics over attributes of others that are called `size` and are no number.
+        let same = self.ours.get(name.as_str()).is_some_and(|o| *o.schema == schema);
         let foreign = Foreign { name, same, schema: Box::leak(Box::new(schema)) };
         self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(schema_id, foreign);
         Ok(())
@@ -217,6 +225,29 @@ fn limit_allocation() -> Result<(), Error> {
         .ok_or_else(|| Error::Fatal(format!("the Avro allocation limit was set to {limit} before us")))
 }
 
+/// Whether values of this schema are bounded by their bytes: no fixed sizes, which the decoder allocates unseen, and no record
+/// within itself, which it reads by recursion. `open` are the records around it.
+fn check(schema: &Schema, open: &mut Vec<Name>) -> Result<(), String> {
+    match schema {
+        Schema::Null | Schema::Boolean | Schema::Int | Schema::Long | Schema::Float | Schema::Double => Ok(()),
+        Schema::Bytes | Schema::String | Schema::Enum(_) => Ok(()),
+        Schema::Date | Schema::TimeMillis | Schema::TimeMicros | Schema::TimestampMillis => Ok(()),
+        Schema::TimestampMicros | Schema::Uuid(UuidSchema::String) => Ok(()),
+        Schema::Array(array) => check(&array.items, open),
+        Schema::Map(map) => check(&map.types, open),
+        Schema::Union(union) => union.variants().iter().try_for_each(|variant| check(variant, open)),
+        Schema::Ref { name } if open.contains(name) => Err(format!("the record {name} is within itself")),
+        Schema::Ref { .. } => Ok(()),
+        Schema::Record(record) => {
+            open.push(record.name.clone());
+            let checked = record.fields.iter().try_for_each(|field| check(&field.schema, open));
+            open.pop();
+            checked
+        }
+        _ => Err("it has a type that no message has: fixed, decimal, duration or the like".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +267,30 @@ mod tests {
         let mut bytes = vec![0, 0, 0, 0x23, 0x28, 2, b'x', 0, 72];
         bytes.extend(BOT.as_bytes());
         bytes
+    }
+
+    fn one_field(field: &str) -> String {
+        format!(r#"{{"type":"record","name":"Refused","namespace":"mallbots","fields":[{field}]}}"#)
+    }
+
+    #[test]
+    fn a_schema_with_attributes_of_others_is_learned() {
+        for extra in [r#""size":"large""#, r#""precision":0.5"#, r#""scale":null"#] {
+            let avsc = one_field(&format!(r#"{{"name":"code","type":"string",{extra}}}"#));
+            Codec::offline().unwrap().learn(OLDER_ID, &avsc).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_schema_whose_values_take_any_memory_or_stack_is_refused() {
+        for field in [
+            r#"{"name":"x","type":{"type":"fixed","name":"f","size":9223372036854775807}}"#,
+            r#"{"name":"x","type":["null","mallbots.Refused"]}"#,
+            r#"{"name":"x","type":{"type":"array","items":"mallbots.Refused"}}"#,
+        ] {
+            let learned = Codec::offline().unwrap().learn(OLDER_ID, &one_field(field));
+            assert!(matches!(learned, Err(Error::Poison(_))), "{field}: {learned:?}");
+        }
     }
 
     fn codec() -> Codec {
