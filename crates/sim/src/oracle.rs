@@ -131,22 +131,26 @@ pub fn ends(platform: &Platform) -> BTreeMap<String, usize> {
     ends
 }
 
-/// A number for everything that is on the topics and in the stores.
-pub fn fingerprint(platform: &Platform) -> u64 {
-    let mut hash = 0;
+/// A number for what is on each topic and in each table, by name: two runs of a seed have the same.
+pub fn fingerprints(platform: &Platform) -> Vec<(String, u64)> {
+    let mut all = Vec::new();
     for topic in schemas::topics::ALL {
+        let mut hash = 0;
         for record in platform.log.records(topic) {
             hash = record.headers.iter().fold(hash, |hash, (name, value)| mix(mix(hash, name.as_bytes()), value));
-            hash =
-                mix(mix(hash, record.key.as_deref().unwrap_or_default()), record.value.as_deref().unwrap_or_default());
+            let (key, value) = (record.key.as_deref(), record.value.as_deref());
+            hash = mix(mix(hash, key.unwrap_or_default()), value.unwrap_or_default());
         }
+        all.push(((*topic).to_owned(), hash));
     }
     for (context, kinds) in CONTEXTS {
-        for row in kinds.iter().flat_map(|kind| platform.store(context).rows(kind)) {
-            hash = mix(mix(hash, row.id.as_bytes()), row.state.as_bytes());
+        for kind in kinds {
+            let rows = platform.store(context).rows(kind);
+            let hash = rows.iter().fold(0, |hash, row| mix(mix(hash, row.id.as_bytes()), row.state.as_bytes()));
+            all.push((format!("{context} {kind}"), hash));
         }
     }
-    hash
+    all
 }
 
 /// Why the platform has not come to rest yet; `None`: every saga has ended, every outbox is empty, nothing is parked.

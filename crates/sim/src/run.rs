@@ -3,7 +3,7 @@
 use crate::{
     chaos,
     customers::{self, Customer},
-    oracle::{Oracle, broken_at_rest, ends, fingerprint, restless},
+    oracle::{Oracle, broken_at_rest, ends, fingerprints, restless},
     platform::{CONTEXTS, Platform},
     world::{Fired, Trace, World},
 };
@@ -120,7 +120,13 @@ pub fn run(
     let world = World::new(seed, only, verbose);
     let platform = Platform::new(world.clone(), codec.clone());
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { (simulate(platform.clone(), options).await, world.at()) })
+        runtime.block_on(async {
+            let broken = simulate(platform.clone(), options).await;
+            for (what, hash) in fingerprints(&platform) {
+                world.note("end", &format!("{what} {hash:016x}"));
+            }
+            (broken, world.at())
+        })
     }));
     drop(inside);
     let (broken, simulated) = ran.unwrap_or_else(|_| (Ok(Vec::new()), Duration::ZERO));
@@ -128,7 +134,6 @@ pub fn run(
     let caught = panics.caught();
     let mut broken = broken.with_context(|| format!("seed {seed}"))?;
     broken.extend(caught);
-    world.note("end", &format!("{:016x}", fingerprint(&platform)));
     let ends = ends(&platform);
     Ok(Outcome { seed, broken, simulated, ends, trace: world.trace() })
 }
