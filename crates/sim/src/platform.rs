@@ -34,7 +34,7 @@ use transport::{
 const PARTITIONS: i32 = 2;
 
 /// How long sagas wait in simulations.
-pub const DEADLINES: sagas::Deadlines = sagas::Deadlines { command_s: 5, shopping_s: 15, pickup_s: 20 };
+pub const DEADLINES: sagas::Deadlines = sagas::Deadlines { command_s: 5, shopping_s: 60, pickup_s: 20 };
 const DEPOT: DepotConfig = DepotConfig { bay_wait_ms: 3_000, bot_lost_ms: 8_000, auto_check: false };
 
 type OrdersApi = orders::api::Api<SimStore>;
