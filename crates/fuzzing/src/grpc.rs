@@ -10,7 +10,7 @@ use axum::http::Request;
 use prost::Message;
 use schemas::grpc::DESCRIPTORS;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::LazyLock,
 };
@@ -26,8 +26,7 @@ const PAUSE_MS: i64 = 60_000;
 /// The context hears of the order before it is called.
 const TOLD: u8 = 4;
 
-/// Context and path of every method, from the API's own description, in an order of their own: files stand there as a folder
-/// listed them.
+/// Context and path of every method, from the API's own description.
 static METHODS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let files = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_else(|e| panic!("the description: {e}"));
     let services = files.file.iter().flat_map(|file| file.service.iter().map(move |service| (file, service)));
@@ -36,7 +35,7 @@ static METHODS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
         let path = format!("/{}.{}", file.package(), service.name());
         service.method.iter().map(move |method| (context.clone(), format!("{path}/{}", method.name())))
     });
-    methods.collect::<BTreeSet<_>>().into_iter().collect()
+    methods.collect()
 });
 
 /// The input: calls one after another, each a method, how it is sent, and its message. Each context is opened when it is

@@ -85,7 +85,7 @@ pub async fn reprice(platform: Arc<Platform>, mall: Mall) {
         let price = Some(Money { amount: roll.between(100, 900) as i64, currency: "EUR".into() });
         let request = ChangePriceRequest { product_id, price, idempotency_key: format!("price {nth}") };
         if let Ok(api) = platform.stores() {
-            let _ = patient(async move { answered(api.change_price(Request::new(request)).await) }).await;
+            let _ = patient(api.change_price(Request::new(request))).await;
         }
     }
 }
@@ -154,10 +154,7 @@ impl Customer {
 
     async fn fill(&self, story: Story, roll: &mut Roll) -> Option<String> {
         let request = CreateBasketRequest { idempotency_key: self.key("basket") };
-        let made = self.ask(|p| {
-            let request = request.clone();
-            async move { answered(p.orders()?.create_basket(Request::new(request)).await) }
-        });
+        let made = self.ask(request, |p, r| async move { p.orders()?.create_basket(r).await });
         let basket_id = made.await.ok()?.basket_id;
         let ordinary = self.mall.ordinary[roll.below(self.mall.ordinary.len() as u64) as usize].clone();
         let items = match story {
@@ -171,10 +168,7 @@ impl Customer {
             let quantity = roll.between(1, 3) as u32;
             let idempotency_key = self.key(&format!("item {n}"));
             let request = PutItemRequest { basket_id: basket_id.clone(), product_id, quantity, idempotency_key };
-            let put = self.ask(|p| {
-                let request = request.clone();
-                async move { answered(p.orders()?.put_item(Request::new(request)).await) }
-            });
+            let put = self.ask(request, |p, r| async move { p.orders()?.put_item(r).await });
             put.await.ok()?;
         }
         Some(basket_id)
@@ -190,10 +184,7 @@ impl Customer {
             customer_ref: format!("cus_{}", self.number),
             idempotency_key: self.key("checkout"),
         };
-        let placed = self.ask(|p| {
-            let request = request.clone();
-            async move { answered(p.orders()?.checkout(Request::new(request)).await) }
-        });
+        let placed = self.ask(request, |p, r| async move { p.orders()?.checkout(r).await });
         match placed.await {
             Ok(_) => "ok",
             Err(status) if may_pass(&status) => "unknown",
@@ -207,35 +198,20 @@ impl Customer {
             Story::PaysOnArrival => {
                 if self.until(order, &["ready"]).await {
                     let request = TakePaymentRequest { order_id: order.to_owned(), by: "customer".into() };
-                    let _ = self
-                        .ask(|p| {
-                            let request = request.clone();
-                            async move { answered(p.payments()?.take_payment(Request::new(request)).await) }
-                        })
-                        .await;
+                    let _ = self.ask(request, |p, r| async move { p.payments()?.take_payment(r).await }).await;
                 }
             }
             Story::Cancels => {
                 tokio::time::sleep(Duration::from_millis(roll.below(4_000))).await;
                 let (order_id, by) = (order.to_owned(), "customer".to_owned());
                 let request = CancelOrderRequest { order_id, reason: "no time".into(), by };
-                let _ = self
-                    .ask(|p| {
-                        let request = request.clone();
-                        async move { answered(p.orders()?.cancel_order(Request::new(request)).await) }
-                    })
-                    .await;
+                let _ = self.ask(request, |p, r| async move { p.orders()?.cancel_order(r).await }).await;
             }
             Story::Returns => {
                 if self.until(order, &["completed"]).await {
                     let (order_id, reason, by) = (order.to_owned(), "broken".to_owned(), "clerk".to_owned());
                     let request = RequestReturnRequest { order_id, reason, by, idempotency_key: self.key("return") };
-                    let _ = self
-                        .ask(|p| {
-                            let request = request.clone();
-                            async move { answered(p.orders()?.request_return(Request::new(request)).await) }
-                        })
-                        .await;
+                    let _ = self.ask(request, |p, r| async move { p.orders()?.request_return(r).await }).await;
                 }
             }
             Story::PaysNow | Story::OneMissing | Story::AllMissing | Story::TooLarge => {}
@@ -248,7 +224,7 @@ impl Customer {
             tokio::time::sleep(Duration::from_millis(500)).await;
             let request = GetOrderRequest { order_id: order.to_owned() };
             let Ok(api) = self.platform.orders() else { continue };
-            let Ok(order) = patient(async move { answered(api.get_order(Request::new(request)).await) }).await else {
+            let Ok(order) = patient(api.get_order(Request::new(request))).await else {
                 continue;
             };
             if wanted.contains(&order.status.as_str()) {
@@ -266,14 +242,15 @@ impl Customer {
     }
 
     /// Asks until there is an answer that will not pass by itself; a minute of silence is enough for anybody.
-    async fn ask<T, F: Future<Output = Result<T, Status>>>(
+    async fn ask<R: Clone, T, F: Future<Output = Result<Response<T>, Status>>>(
         &self,
-        request: impl Fn(Arc<Platform>) -> F,
+        request: R,
+        call: impl Fn(Arc<Platform>, Request<R>) -> F,
     ) -> Result<T, Status> {
         let mut answer = Err(Status::unavailable("not asked"));
         for pause in [0, 200, 500, 1_000, 2_000, 5_000, 5_000, 10_000, 10_000, 20_000] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            answer = patient(request(self.platform.clone())).await;
+            answer = patient(call(self.platform.clone(), Request::new(request.clone()))).await;
             if !answer.as_ref().is_err_and(may_pass) {
                 return answer;
             }
@@ -283,9 +260,9 @@ impl Customer {
 }
 
 /// The answer, if it comes: a process that has died gives none.
-async fn patient<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+async fn patient<T>(answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
     let answer = tokio::time::timeout(Duration::from_secs(12), answer).await;
-    answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))
+    answered(answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))))
 }
 
 /// Whether the same request may be answered otherwise later.

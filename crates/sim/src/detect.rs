@@ -6,10 +6,11 @@ use message::bugs::{self, Bug};
 use serde_json::json;
 use sim::{Mode, Outcome};
 use std::{
+    ops::ControlFlow,
     process::ExitCode,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -92,36 +93,22 @@ fn tests(bug: Bug) -> anyhow::Result<Tests> {
 }
 
 fn look(arguments: &Arguments, bug: Bug, codec: &Arc<Codec>) -> anyhow::Result<Option<Found>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let jobs = arguments.jobs.map_or(sim::cores(), usize::from);
     let (began, within) = (Instant::now(), Duration::from_secs(arguments.within_s));
-    let (next, runs, stop) = (AtomicU64::new(arguments.from), AtomicU64::new(0), AtomicBool::new(false));
-    let found = Mutex::new(None);
-    let work = || -> anyhow::Result<()> {
-        bugs::set(Some(bug));
-        while !stop.load(Ordering::Relaxed) && began.elapsed() < within {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            for mode in [Mode::Safety, Mode::Liveness] {
-                bugs::set(Some(bug));
-                let outcome = sim::run(seed, &options(arguments, mode), codec, None, false)?;
-                let runs = runs.fetch_add(1, Ordering::Relaxed) + 1;
-                if !outcome.broken.is_empty() {
-                    stop.store(true, Ordering::Relaxed);
-                    let took = began.elapsed();
-                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                    found.get_or_insert(Found { mode, outcome, runs, took });
-                    return Ok(());
-                }
+    let (runs, found) = (AtomicU64::new(0), Mutex::new(None));
+    sim::each_seed(arguments.from, u64::MAX - arguments.from, jobs, |seed| {
+        for mode in [Mode::Safety, Mode::Liveness] {
+            // Each run begins without what the bug remembers of the one before.
+            bugs::set(Some(bug));
+            let outcome = sim::run(seed, &options(arguments, mode), codec, None, false)?;
+            let runs = runs.fetch_add(1, Ordering::Relaxed) + 1;
+            if !outcome.broken.is_empty() {
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.get_or_insert(Found { mode, outcome, runs, took: began.elapsed() });
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        let joined = |t: std::thread::ScopedJoinHandle<'_, anyhow::Result<()>>| {
-            t.join().unwrap_or_else(|_| anyhow::bail!("a thread of the simulator panicked"))
-        };
-        threads.into_iter().try_for_each(joined)
+        Ok(if began.elapsed() < within { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -19,5 +19,5 @@ mod store;
 mod world;
 
 pub use faults::{Faults, KINDS};
-pub use run::{Mode, Options, Outcome, codec, minimise, run};
+pub use run::{Mode, Options, Outcome, codec, cores, each_seed, minimise, run};
 pub use world::{Fired, Trace};

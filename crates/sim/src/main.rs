@@ -8,11 +8,9 @@ use sim::{Mode, Options, Outcome};
 use std::{
     collections::BTreeMap,
     io::{IsTerminal, Write},
+    ops::ControlFlow,
     process::ExitCode,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -111,36 +109,24 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let modes = arguments.mode.map_or(vec![Mode::Safety, Mode::Liveness], |mode| vec![mode]);
     let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
-    anyhow::ensure!(from.checked_add(seeds + cores() as u64).is_some(), "there are no {seeds} seeds from {from} on");
-    let jobs = arguments.jobs.map_or(cores(), usize::from).min(usize::try_from(seeds).unwrap_or(usize::MAX));
-    let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
+    let past_the_last = seeds - 1 > u64::MAX - from;
+    anyhow::ensure!(!past_the_last, "there are no {seeds} seeds from {from} on");
+    let jobs = arguments.jobs.map_or(sim::cores(), usize::from).min(usize::try_from(seeds).unwrap_or(usize::MAX));
     let sum = Mutex::new(Sum::default());
     let bar = progress(seeds * modes.len() as u64);
     let began = Instant::now();
-    let work = || -> anyhow::Result<()> {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed - from >= seeds || stop.load(Ordering::Relaxed) {
-                return Ok(());
+    sim::each_seed(from, seeds, jobs, |seed| {
+        let mut all_is_well = true;
+        for mode in &modes {
+            let outcome = sim::run(seed, &options(arguments, *mode), &codec, None, arguments.steps)?;
+            if arguments.seed.is_some() {
+                show(arguments, *mode, &outcome);
             }
-            for mode in &modes {
-                let outcome = sim::run(seed, &options(arguments, *mode), &codec, None, arguments.steps)?;
-                if arguments.seed.is_some() {
-                    show(arguments, *mode, &outcome);
-                }
-                if !outcome.broken.is_empty() {
-                    stop.store(true, Ordering::Relaxed);
-                }
-                sum.lock().unwrap_or_else(PoisonError::into_inner).add(*mode, outcome);
-                bar.inc(1);
-            }
+            all_is_well &= outcome.broken.is_empty();
+            sum.lock().unwrap_or_else(PoisonError::into_inner).add(*mode, outcome);
+            bar.inc(1);
         }
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .try_for_each(|t| t.join().unwrap_or_else(|_| anyhow::bail!("a thread of the simulator panicked")))
+        Ok(if all_is_well { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     bar.finish_and_clear();
     let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -151,10 +137,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Some((mode, failed)) = sum.failed else { return Ok(ExitCode::SUCCESS) };
     violation(arguments, mode, &failed, &codec).context("the search for the fewest faults")?;
     Ok(ExitCode::from(1))
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn options(arguments: &Arguments, mode: Mode) -> Options {

@@ -11,8 +11,12 @@ use anyhow::Context as _;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Once},
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::task::JoinSet;
@@ -184,11 +188,8 @@ async fn rest(
     loop {
         tokio::time::sleep(LOOK).await;
         while let Some(done) = shopping.try_join_next() {
-            match done {
-                Ok(answer) => told.extend(answer),
-                // The panic is among the findings.
-                Err(_) => {}
-            }
+            // Where there is no answer, a panic is among the findings.
+            told.extend(done.ok().flatten());
         }
         let why = if shopping.is_empty() { restless(platform) } else { Some("customers shop".to_owned()) };
         let Some(why) = why else {
@@ -204,6 +205,42 @@ async fn rest(
             return Ok(broken);
         }
     }
+}
+
+/// Does `work` with one seed after another from `from` on, in `jobs` threads, until one of them says that it is enough or
+/// `seeds` are done. Fails with the first failure.
+pub fn each_seed(
+    from: u64,
+    seeds: u64,
+    jobs: usize,
+    work: impl Fn(u64) -> anyhow::Result<ControlFlow<()>> + Sync,
+) -> anyhow::Result<()> {
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let thread = || -> anyhow::Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            if nth >= seeds {
+                return Ok(());
+            }
+            let done = work(from.wrapping_add(nth));
+            if !matches!(done, Ok(ControlFlow::Continue(()))) {
+                stop.store(true, Ordering::Relaxed);
+                return done.map(|_| ());
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(thread)).collect();
+        let joined = threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        // All are waited for, also after a failure.
+        joined.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+/// As many threads as there are cores.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Of the faults of a run that failed, as few as are seen to be enough: leaves parts out for as long as it still fails.

@@ -3,10 +3,8 @@
 use sim::{Mode, Options, Outcome};
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    ops::ControlFlow,
+    sync::{Arc, Mutex, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 use transport::codec::Codec;
@@ -31,29 +29,21 @@ fn run(seed: u64, mode: Mode) -> Outcome {
     sim::run(seed, &Options::new(mode), codec(), None, false).expect("the simulator works")
 }
 
-/// Runs these seeds on all cores; panics with the first violation and how to see it again.
+/// Runs these seeds on all cores; panics with a violation and how to see it again.
 fn hold(from: u64) {
-    let next = AtomicU64::new(from);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= from + SEEDS {
-                return;
-            }
-            let outcome = run(seed, mode(seed));
-            let again = format!("mallbots-sim --seed {seed}");
-            assert!(outcome.broken.is_empty(), "{again}: {:#?}", outcome.broken);
+    let violation = Mutex::new(None);
+    let judged = sim::each_seed(from, SEEDS, sim::cores(), |seed| {
+        let outcome = run(seed, mode(seed));
+        if outcome.broken.is_empty() {
+            return Ok(ControlFlow::Continue(()));
         }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        for thread in threads {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
+        *violation.lock().expect("no thread panics") = Some(outcome);
+        Ok(ControlFlow::Break(()))
     });
+    judged.expect("the simulator works");
+    if let Some(Outcome { seed, broken, .. }) = violation.into_inner().expect("no thread panics") {
+        panic!("mallbots-sim --seed {seed}: {broken:#?}");
+    }
 }
 
 #[test]

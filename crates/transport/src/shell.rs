@@ -4,25 +4,23 @@
 //! A batch closes when the queue is empty, and grows because work arrives while the last commit is in flight. Only where
 //! much comes does it wait a little for more ([`Pace`]).
 
+mod batch;
+
 use crate::{
     cache::RowCache,
     codec::Codec,
     context::{Aggregate, Context},
     decode::Decoder,
     error::{CallError, Error},
-    fence::FENCE,
     fold::{AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
     pace::{Linger, Pace},
-    ports::{
-        CommitError, IdempotencyKey, Loaded, Mark, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx,
-        Wanted,
-    },
+    ports::{CommitError, Mark, OutboxRow, Parked, ParkedAction, Query, Record, Row, Store, Tx, Wanted},
     router::Router,
-    seeded,
-    spans::{self, Span},
-    unit::{Claim, Fold, Slot, Unit},
+    seeded, spans,
+    unit::{Fold, Unit},
 };
+use batch::{Item, all_kinds, first_wanted, made_ms, prepare_call, record_span, take_in};
 use message::{
     Envelope, Stream, TraceContext,
     bugs::{Bug, has},
@@ -639,159 +637,6 @@ impl<C: Context, S: Store> Shell<C, S> {
                 *position = offset.max(*position);
             }
         }
-    }
-}
-
-/// An input on its way through a batch.
-struct Item<C: Context> {
-    /// `None`: a record that is not for this context.
-    work: Option<Work<C>>,
-    place: Option<(String, i32, i64)>,
-    reply: Option<(oneshot::Sender<Replied>, Decoded)>,
-    span: Option<Span>,
-}
-
-impl<C: Context> Item<C> {
-    fn fold(&self, pass: &mut Pass<'_, C>, unit: &mut Unit) -> Option<Done> {
-        let Some(work) = &self.work else { return Some(Done::Nothing) };
-        pass.fold(unit, work, self.span.as_ref().map(Span::context))
-    }
-
-    /// The stream in which this input was parked, if it was.
-    fn parked_in(&self) -> Option<&Stream> {
-        let position = self.work.as_ref()?.parked()?.position.as_ref()?;
-        Some(&position.0)
-    }
-
-    /// Whether the rows of this input are hardly known yet: a guess, that costs time only.
-    fn is_stranger(&self, unit: &Unit) -> bool {
-        match &self.work {
-            Some(Work::Call { .. }) => true,
-            Some(Work::Message { command: true, envelope, .. }) => {
-                envelope.saga.as_ref().is_some_and(|saga| !unit.knows(&[FENCE], saga.effect.saga_id))
-            }
-            Some(Work::Message { envelope, .. }) => {
-                let order = envelope.correlation_id.as_deref().and_then(|id| id.parse().ok());
-                !order.is_some_and(|id| unit.knows(C::KINDS, id))
-            }
-            Some(Work::Reply { envelope, .. }) => {
-                envelope.saga.as_ref().is_some_and(|saga| !unit.knows(C::KINDS, saga.effect.saga_id))
-            }
-            Some(Work::Poison { .. } | Work::Skip { .. } | Work::Wake { .. }) | None => false,
-        }
-    }
-}
-
-fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
-    let CallInput { call, fold, decode, reply } = input;
-    let key =
-        call.idempotency.map(|i| (IdempotencyKey { caller: i.caller, route: call.name, key: i.key }, i.request_hash));
-    let (name, correlation_id) = (format!("{} {}", C::NAME, call.name), call.correlation_id);
-    let span = match &correlation_id {
-        Some(order) => spans::start_for(C::NAME, name, spans::Kind::Server, call.trace, order),
-        None => spans::start(C::NAME, name, spans::Kind::Server, call.trace, &[]),
-    };
-    Item {
-        work: Some(Work::Call { fold, correlation_id, idempotency: key }),
-        place: None,
-        reply: Some((reply, decode)),
-        span,
-    }
-}
-
-/// When a record was made, by its producer's clock.
-fn made_ms<C: Context>(item: &Item<C>) -> Option<i64> {
-    match item.work.as_ref()? {
-        Work::Message { envelope, parked: None, .. } | Work::Reply { envelope, parked: None, .. } => {
-            Some(envelope.time_ms).filter(|ms| *ms > 0)
-        }
-        _ => None,
-    }
-}
-
-fn record_span<C: Context>(work: &Work<C>) -> Option<Span> {
-    let (record, envelope) = match work {
-        Work::Message { record, envelope, .. } | Work::Reply { record, envelope, .. } => (record, envelope),
-        Work::Poison { record, envelope: Some(envelope), .. } => (record, envelope),
-        Work::Poison { .. } | Work::Skip { .. } | Work::Wake { .. } | Work::Call { .. } => return None,
-    };
-    spans::consumed(C::NAME, record, envelope)
-}
-
-fn first_wanted<C: Context>(items: &[Item<C>]) -> Wanted {
-    let mut wanted = Wanted::default();
-    let (mut fences, mut woken) = (Vec::new(), Vec::new());
-    for work in items.iter().filter_map(|i| i.work.as_ref()) {
-        wanted.marks.extend(work.position().map(|(stream, _)| stream.clone()));
-        wanted.held.extend(work.parked().map(|parked| parked.id));
-        match work {
-            // Asked for beforehand, so that the first pass gets as far as the handler's own wishes.
-            Work::Message { command: true, envelope, .. } => {
-                fences.extend(envelope.saga.as_ref().map(|s| s.effect.saga_id))
-            }
-            Work::Wake { kind, id } => woken.push((*kind, *id)),
-            _ => {}
-        }
-        if let Work::Call { idempotency: Some((key, _)), .. } = work {
-            wanted.idempotency.push(key.clone());
-        }
-    }
-    for kind in C::KINDS {
-        let ids = sorted(woken.iter().filter(|(k, _)| k == kind).map(|(_, id)| *id).collect());
-        wanted.rows.extend((!ids.is_empty()).then_some((*kind, ids)));
-    }
-    let fences = sorted(fences);
-    wanted.rows.extend((!fences.is_empty()).then_some((FENCE, fences)));
-    wanted.marks.sort();
-    wanted.marks.dedup();
-    wanted.held.sort_unstable();
-    wanted.held.dedup();
-    wanted.idempotency.sort();
-    wanted.idempotency.dedup();
-    wanted
-}
-
-fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
-fn all_kinds<C: Context>() -> Vec<&'static str> {
-    C::KINDS.iter().copied().chain([FENCE]).collect()
-}
-
-/// Puts loaded rows into the working set; what was asked for and is absent is known to be absent.
-fn take_in(unit: &mut Unit, wanted: &Wanted, loaded: Loaded) {
-    for (kind, ids) in &wanted.rows {
-        for id in ids {
-            unit.slots.entry((kind, *id)).or_insert_with(|| Slot::new(None));
-            unit.peeks.remove(&(*kind, *id));
-        }
-    }
-    for (kind, ids) in &wanted.peeks {
-        for id in ids {
-            unit.peeks.entry((kind, *id)).or_insert_with(|| Slot::new(None));
-        }
-    }
-    for (kind, row) in loaded.rows {
-        unit.slots.insert((kind, row.id), Slot::new(Some(row)));
-    }
-    for (kind, row) in loaded.peeks {
-        unit.peeks.insert((kind, row.id), Slot::new(Some(row)));
-    }
-    for claim in &wanted.claims {
-        let given = loaded.claimed.iter().filter(|(k, r)| *k == claim.kind && r.rank >= claim.min_rank).count();
-        if given < claim.count {
-            unit.exhausted.insert((claim.kind, Claim { status: claim.status, min_rank: claim.min_rank }));
-        }
-    }
-    for (kind, row) in loaded.claimed {
-        let pool = unit.pools.entry(kind).or_default();
-        if !pool.contains(&row.id) {
-            pool.push(row.id);
-        }
-        unit.slots.entry((kind, row.id)).or_insert_with(|| Slot::new(Some(row)));
     }
 }
 

@@ -6,6 +6,7 @@ use message::{Direction, Envelope, Headers};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use transport::{
+    FENCE,
     journal::Chapter,
     ports::{OutboxRow, StreamMark},
 };
@@ -75,7 +76,7 @@ impl Facts {
             let stream = format!("{context}/{kind}/{id}@{}", mark.topic);
             self.marks.insert(stream, Mark { last_seq: mark.last_seq, hash: mark.hash });
         }
-        if kind == "fence" {
+        if kind == FENCE {
             self.fences.push((context, id, state));
         } else {
             self.rows.entry(kind).or_default().push(Row { id, status, state });

@@ -25,7 +25,7 @@ pub(super) struct State {
     pub kinds: BTreeMap<&'static str, BTreeMap<Uuid, Row>>,
     pub locks: Locks,
     pub marks: BTreeMap<(String, Stream), Mark>,
-    /// By id, which is the order in which they were committed; what one commit sends through one shard shares an id.
+    /// By id; what one commit sends through one shard shares an id.
     pub outbox: BTreeMap<i64, Vec<OutboxRow>>,
     /// Which of the two outbox tables writers use.
     pub current: i16,

@@ -104,7 +104,7 @@ impl MemoryStore {
         self.state(|s| s.kinds.get(kind).into_iter().flat_map(|rows| rows.values().cloned()).collect())
     }
 
-    /// Every message in the outbox, in the order of their commits.
+    /// Every message in the outbox, in the order of their ids.
     pub fn outbox(&self) -> Vec<OutboxRow> {
         self.state(|s| s.outbox.values().flatten().cloned().collect())
     }

@@ -59,7 +59,7 @@ pub async fn load(client_log: Option<&Path>, foreign: &[String]) -> Result<Facts
 
 async fn context_facts(facts: &mut Facts, context: &'static str, kinds: transport::Kinds) -> Result<(), Failure> {
     let client = db::connect(context).await?;
-    for &kind in kinds.iter().chain(&["fence"]) {
+    for &kind in kinds.iter().chain(&[transport::FENCE]) {
         // Kinds are constants of the program, never input.
         let sql = format!("SELECT id, status, state::json, streams::json FROM \"{kind}\"");
         for row in client.query(&sql, &[]).await.map_err(failed)? {
