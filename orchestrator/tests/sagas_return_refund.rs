@@ -9,7 +9,7 @@ use orchestrator::sagas::{
 use saga::{Saga, harness::check, transcript::given};
 use sagas_support::*;
 use schemas::{
-    depot::{ItemsReturnDone, ReturnCancelDone},
+    depot::ItemsReturnDone,
     orders::{AbortReturn, BeginReturn, MarkRefunded, RefundMarked, ReturnAborted, ReturnBegun},
     payments::{RefundDone, RefundPayment},
 };
@@ -41,19 +41,43 @@ fn an_order_that_cannot_be_returned_stays_as_it_is() {
 }
 
 #[test]
-fn a_refused_refund_leaves_the_order_completed() {
+fn a_return_that_the_depot_refuses_leaves_the_order_completed() {
     given(&saga(), returned())
+        .sends("orders.BeginReturn")
+        .accepted(ReturnBegun { total: eur(750) })
+        .sends("depot.ReturnItems")
+        .refused("depot.wrong_state")
+        .sends_exactly(AbortReturn { order_id: order_id(), return_id: return_id(), reason: "no".into() })
+        .accepted(ReturnAborted::default())
+        .ends_compensated("depot.wrong_state");
+}
+
+#[test]
+fn robots_that_take_long_to_bring_goods_back_cost_the_customer_nothing() {
+    given(&saga(), returned())
+        .sends("orders.BeginReturn")
+        .accepted(ReturnBegun { total: eur(750) })
+        .sends("depot.ReturnItems")
+        .times_out()
+        .sends("depot.ReturnItems")
+        .accepted(ItemsReturnDone::default())
+        .sends("payments.RefundPayment")
+        .accepted(RefundDone { amount: eur(750) })
+        .sends("orders.MarkRefunded")
+        .accepted(RefundMarked::default())
+        .ends_completed();
+}
+
+#[test]
+fn a_refund_that_is_refused_when_the_goods_are_back_waits_for_a_person() {
+    let _stuck = given(&saga(), returned())
         .sends("orders.BeginReturn")
         .accepted(ReturnBegun { total: eur(750) })
         .sends("depot.ReturnItems")
         .accepted(ItemsReturnDone::default())
         .sends("payments.RefundPayment")
         .refused("payments.refund_refused")
-        .sends("depot.CancelReturn")
-        .accepted(ReturnCancelDone::default())
-        .sends_exactly(AbortReturn { order_id: order_id(), return_id: return_id(), reason: "no".into() })
-        .accepted(ReturnAborted::default())
-        .ends_compensated("payments.refund_refused");
+        .is_stuck_at("refund-payment");
 }
 
 #[test]

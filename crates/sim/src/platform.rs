@@ -33,9 +33,8 @@ use transport::{
 /// Partitions of each topic.
 const PARTITIONS: i32 = 2;
 
-/// How long sagas wait in simulations. With less than some 30 s for robots a return may turn back after its items are in the
-/// stores, which is a defect of that saga that is known (docs/correctness.md).
-pub const DEADLINES: sagas::Deadlines = sagas::Deadlines { command_s: 5, shopping_s: 60, pickup_s: 20 };
+/// How long sagas wait in simulations: short, so that many waits end before what they wait for has come.
+pub const DEADLINES: sagas::Deadlines = sagas::Deadlines { command_s: 5, shopping_s: 15, pickup_s: 20 };
 const DEPOT: DepotConfig = DepotConfig { bay_wait_ms: 3_000, bot_lost_ms: 8_000, auto_check: false };
 
 type OrdersApi = orders::api::Api<SimStore>;

@@ -1,11 +1,12 @@
 //! Return and refund: staff accepted a completed order's goods; a robot brings them back, and the money goes back too.
 //!
-//! The pivot is the refund: once the provider was asked for it, the order ends refunded.
+//! The pivot is the goods' way back: what is in the stores again cannot be handed out anew, so that from there on the
+//! customer gets the money. A refund refused for good leaves the saga stuck, for a person to pay it.
 
 use super::Deadlines;
 use saga::{Cause, RetryPolicy, Saga, call};
 use schemas::{
-    depot::{CancelReturn, ReturnItems},
+    depot::ReturnItems,
     ids::{OrderId, ReturnId},
     money::Money,
     orders::{AbortReturn, BeginReturn, MarkRefunded, ReturnBegun, ReturnRequested},
@@ -16,13 +17,13 @@ use serde::{Deserialize, Serialize};
 /// The saga of one return. It shares the order's partition key; its business key is the return, because a return that
 /// failed may be asked for again.
 pub fn return_refund(within: &Deadlines) -> Saga<Return> {
-    Saga::named("return-refund", 1)
+    Saga::named("return-refund", 2)
         .starts_on(requested)
         .key(|r: &Return| r.order_id.to_string())
         .business_key(|r| r.return_id.to_string())
         .step(call(begin_return).keep(to_refund).deadline_s(within.command_s).undo(abort_return))
-        .step(call(return_items).deadline_s(within.shopping_s).undo(cancel_return).undo_deadline_s(within.shopping_s))
-        .pivot(call(refund_payment).retry(PATIENT).deadline_s(within.command_s))
+        .pivot(call(return_items).retry(PATIENT).deadline_s(within.shopping_s))
+        .step(call(refund_payment).retry(PATIENT).deadline_s(within.command_s))
         .step(call(mark_refunded).retry(PATIENT).deadline_s(within.command_s))
         .build()
 }
@@ -58,10 +59,6 @@ fn abort_return(r: &Return, cause: &Cause) -> AbortReturn {
 /// Whole orders only: no lines means everything that was collected for the order, which the depot knows.
 fn return_items(r: &Return) -> ReturnItems {
     ReturnItems { order_id: r.order_id, return_id: r.return_id, lines: Vec::new() }
-}
-
-fn cancel_return(r: &Return) -> CancelReturn {
-    CancelReturn { order_id: r.order_id, return_id: r.return_id }
 }
 
 fn refund_payment(r: &Return) -> RefundPayment {

@@ -4,7 +4,7 @@
 use saga::harness::Script;
 use schemas::{
     depot::{
-        CancelReturn, CancelShopping, ItemsReleaseDone, ItemsReturnDone, PlanShopping, ReleaseItems, ReturnCancelDone,
+        CancelShopping, ItemsReleaseDone, ItemsReturnDone, PlanShopping, ReleaseItems,
         ReturnItems, ShoppingCancelDone, ShoppingChecked, ShoppingPlanReady, ShoppingStarted, StartShopping,
     },
     ids::{InvoiceId, OrderId, PaymentId, ProductId, ReturnId, StoreId},
@@ -117,7 +117,6 @@ pub fn script() -> Script {
         .answer::<BeginReturn>(ReturnBegun { total: eur(750) })
         .answer::<AbortReturn>(ReturnAborted::default())
         .answer::<ReturnItems>(ItemsReturnDone::default())
-        .answer::<CancelReturn>(ReturnCancelDone::default())
         .answer::<RefundPayment>(RefundDone { amount: eur(750) })
         .answer::<MarkRefunded>(RefundMarked::default())
         .event(checked())

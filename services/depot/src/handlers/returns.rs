@@ -28,8 +28,8 @@ pub fn return_items(
     Ok(Answer::Later)
 }
 
-/// The undo: a job that is not done yet is dropped, its robot told. Goods that are back in their stores stay there, for a
-/// person to decide about; no job at all is fine.
+/// Calls a return off: a job that is not done yet is dropped, its robot told. Goods that are back in their stores stay there;
+/// no job at all is fine. No saga of ours asks for it: a command once released is obeyed, and others may use it.
 pub fn cancel_return(
     _: &Depot,
     unit: &mut Unit,
