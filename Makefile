@@ -13,7 +13,7 @@ PROGRAMS := -p servers -p mallbots -p mallctl -p load
 ENGINE = $(if $(MALLBOTS_BACKEND)$(MALLBOTS_KAFKA),,$(shell docker info >/dev/null 2>&1 && echo yes))
 TEST_FEATURES = $(if $(ENGINE),--features servers/testcontainers)
 
-.PHONY: help demo run test fuzz sim detect crash garbage bench bench-kiosk bench-growth lint clean cargo
+.PHONY: help demo run test fuzz sim detect crash battery garbage bench bench-kiosk bench-growth lint clean cargo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,15 @@ ONLY ?=
 crash: cargo ## kills each role, the broker and Postgres under 500 orders each, about 20 minutes (SEED=1 CRASH_ORDERS=500 ONLY="depot kafka")
 	cargo build --locked $(PROGRAMS)
 	$(BIN)/servers run --jaeger optional -- $(BIN)/mall-crash --seed $(SEED) --orders $(CRASH_ORDERS) $(addprefix --only ,$(ONLY))
+
+MINUTES ?= 60
+RATE ?= 50
+BATTERY ?= battery.json
+
+battery: cargo ## everything fails at once and again, at named places, on three brokers and Postgres (MINUTES=60 RATE=50 SEED=1 BATTERY=battery.json)
+	cargo build --locked $(PROGRAMS)
+	$(BIN)/servers run --three-brokers --own --jaeger if-built -- \
+	    $(BIN)/mall-battery --seed $(SEED) --minutes $(MINUTES) --rate $(RATE) --report "$(BATTERY)" $(ARGS)
 
 lint: cargo $(DENY) ## format, clippy with warnings denied, dependencies, schemas, topics and saga outlines
 	cargo fmt --all --check

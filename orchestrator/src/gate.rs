@@ -1,6 +1,9 @@
 //! When a deadline may fire. An outage must not undo orders that succeeded: a saga's deadline fires only when its
 //! partition of replies (and of the events it may wait for) has been read to the end as it stood after the deadline; it
 //! starts again when its command still waits in our outbox, or when the log was out of reach while it ran.
+//!
+//! Of several orchestrators, the one that reads a saga's replies fires its timers. It need not read the same partition of the
+//! other topics: how far those are read it learns from the group's committed offsets, and effects are committed before them.
 
 use crate::{
     Orchestrator,
@@ -18,7 +21,7 @@ use std::{
     time::Duration,
 };
 use transport::{
-    Aggregate, Error, Shell,
+    Aggregate, Context as _, Error, Shell,
     ports::{Log, Store},
     timers::Gate,
 };
@@ -124,11 +127,32 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
         Ok(aims)
     }
 
+    /// How far the partitions are read that others of the group read; nothing where we read all.
+    async fn read_by_others(
+        &self,
+        ends: &HashMap<&'static str, Vec<i64>>,
+    ) -> Result<HashMap<(String, i32), i64>, Error> {
+        let events = ends.iter().filter(|(topic, _)| **topic != topics::ORCHESTRATOR_REPLIES);
+        let places = events.flat_map(|(topic, ends)| (0..ends.len() as i32).map(|partition| (*topic, partition)));
+        let others: Vec<_> = places.filter(|(topic, at)| self.shell.position(topic, *at).is_none()).collect();
+        if others.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.log.group_offsets(Orchestrator::NAME, &others).await
+    }
+
     /// The end of a partition lies below an aim only when retention has deleted what was aimed at.
-    fn reached(&self, aims: &[(&'static str, i32, i64)], ends: &HashMap<&'static str, Vec<i64>>) -> bool {
+    fn reached(
+        &self,
+        aims: &[(&'static str, i32, i64)],
+        ends: &HashMap<&'static str, Vec<i64>>,
+        others: &HashMap<(String, i32), i64>,
+    ) -> bool {
         aims.iter().all(|(topic, partition, aim)| {
             let aim = end_of(ends, topic, *partition).min(*aim);
-            self.shell.position(topic, *partition).is_some_and(|p| p >= aim)
+            let read = self.shell.position(topic, *partition);
+            let read = read.or_else(|| others.get(&((*topic).to_owned(), *partition)).copied());
+            read.is_some_and(|read| read >= aim)
         })
     }
 
@@ -149,6 +173,7 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
         let instances: HashMap<Uuid, Instance> =
             rows.iter().filter_map(|r| Some((r.id, serde_json::from_str(&r.state).ok()?))).collect();
         let ends = self.ends().await?;
+        let others = self.read_by_others(&ends).await?;
         let (mut open, mut targets) = (Vec::new(), HashMap::new());
         for (kind, id, due_ms) in due {
             let Some(instance) = instances.get(&id) else {
@@ -159,7 +184,7 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
                 Some(aims) => aims,
                 None => self.aim(&instance.progress.key, &ends).await?,
             };
-            if self.reached(&aims, &ends) {
+            if self.reached(&aims, &ends, &others) {
                 open.push((kind, id));
             } else {
                 targets.insert(id, (due_ms, aims));

@@ -74,6 +74,17 @@ impl Log for SimLog {
         ends
     }
 
+    async fn group_offsets(&self, group: &str, places: &[(&str, i32)]) -> Result<HashMap<(String, i32), i64>, Error> {
+        let reached = self.process.reach("group offsets").await;
+        if self.process.world.is_away("log") {
+            return Err(Error::retry("group offsets", "the log is away"));
+        }
+        reached.may_fail(self.process.world.faults.ends_fail, "ends fail")?;
+        let offsets = self.inner.group_offsets(group, places).await;
+        reached.travel("back").await;
+        offsets
+    }
+
     async fn partition(&self, topic: &str, key: &str) -> Result<i32, Error> {
         self.inner.partition(topic, key).await
     }

@@ -207,14 +207,14 @@ impl Platform {
         Some(process.name().to_owned())
     }
 
-    /// Every process goes on, and each context has one.
-    pub fn heal(&self) -> anyhow::Result<()> {
+    /// Every process goes on, and each context has so many.
+    pub fn heal(&self, processes: usize) -> anyhow::Result<()> {
         self.bury();
         for (context, _) in CONTEXTS {
-            while self.count(context) > 1 {
+            while self.count(context) > processes {
                 self.kill(context, 0);
             }
-            if self.count(context) == 0 {
+            while self.count(context) < processes {
                 self.start(context)?;
             }
             self.running().instances.values().flatten().for_each(|instance| instance.process.resume());

@@ -3,6 +3,7 @@
 use crate::{
     chaos,
     customers::{self, Customer},
+    dice::number_of,
     oracle::{Oracle, broken_at_rest, ends, fingerprints, restless},
     platform::{CONTEXTS, Platform},
     world::{Fired, Trace, World},
@@ -173,7 +174,9 @@ async fn simulate(platform: Arc<Platform>, options: &Options) -> anyhow::Result<
     }
     drop(raging);
     platform.world.set_active(false);
-    platform.heal()?;
+    // In half of the runs contexts go on in two processes, which share the partitions.
+    let processes = platform.world.dice.roll(&[number_of("heal")]).between(1, 2);
+    platform.heal(processes as usize)?;
     rest(&platform, &mut oracle, shopping).await
 }
 

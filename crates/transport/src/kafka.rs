@@ -2,6 +2,7 @@
 
 use crate::{
     error::Error,
+    failpoint::{self, Place},
     ports::{Log, LogConsumer, NewRecord, Polled, Record, Wants},
 };
 use message::headers::CE_TYPE;
@@ -84,6 +85,8 @@ pub struct KafkaLog {
     config: Arc<KafkaConfig>,
     producer: SharedProducer,
     partitions: Arc<Mutex<HashMap<String, i32>>>,
+    /// By group: a client that reads the group's offsets and is no member.
+    groups: Arc<Mutex<HashMap<String, Arc<BaseConsumer>>>>,
 }
 
 impl KafkaLog {
@@ -95,7 +98,7 @@ impl KafkaLog {
             }
         }
         let producer = shared_producer(&config)?;
-        Ok(Self { config: Arc::new(config), producer, partitions: Arc::default() })
+        Ok(Self { config: Arc::new(config), producer, partitions: Arc::default(), groups: Arc::default() })
     }
 
     /// Reads `topics` from their end, outside any group and without keeping offsets: for live views.
@@ -145,6 +148,20 @@ impl KafkaLog {
         let producer = self.current();
         let joined = tokio::task::spawn_blocking(move || run(producer)).await;
         joined.map_err(|e| Error::retry(what, e))?.map_err(|e| Error::retry(what, e))
+    }
+
+    /// Made when it is first asked for: only who shares its group with others needs one.
+    fn observer(&self, group: &str) -> Result<Arc<BaseConsumer>, Error> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = groups.get(group) {
+            return Ok(known.clone());
+        }
+        let mut client = base(&self.config);
+        client.set("group.id", self.topic(group)).set("enable.auto.commit", "false");
+        let observer: BaseConsumer = client.create().map_err(|e| Error::Fatal(format!("Kafka consumer: {e}")))?;
+        let observer = Arc::new(observer);
+        groups.insert(group.to_owned(), observer.clone());
+        Ok(observer)
     }
 
     async fn partition_count(&self, topic: &str) -> Result<i32, Error> {
@@ -233,6 +250,7 @@ impl Log for KafkaLog {
             }
             sent.push(taken);
         }
+        failpoint::pass_soon(Place::ProduceSent);
         let mut results = Vec::with_capacity(sent.len());
         for delivery in sent {
             let delivered = match delivery {
@@ -283,6 +301,17 @@ impl Log for KafkaLog {
         .await
     }
 
+    async fn group_offsets(&self, group: &str, places: &[(&str, i32)]) -> Result<HashMap<(String, i32), i64>, Error> {
+        let (observer, prefix) = (self.observer(group)?, self.config.topic_prefix.clone());
+        let mut asked = TopicPartitionList::new();
+        for (topic, partition) in places {
+            asked.add_partition(&self.topic(topic), *partition);
+        }
+        let read = move || Ok(offsets(&observer.committed_offsets(asked, REQUEST_TIMEOUT)?, &prefix));
+        let joined = tokio::task::spawn_blocking(read).await.map_err(|e| Error::retry("group offsets", e))?;
+        joined.map_err(|e: KafkaError| Error::retry("group offsets", e))
+    }
+
     async fn partition(&self, topic: &str, key: &str) -> Result<i32, Error> {
         Ok(crate::murmur2::partition(key.as_bytes(), self.partition_count(topic).await? as _) as i32)
     }
@@ -323,6 +352,12 @@ struct Changes(mpsc::UnboundedSender<Polled>, String);
 impl ClientContext for Changes {}
 
 impl ConsumerContext for Changes {
+    fn commit_callback(&self, result: Result<(), KafkaError>, _: &TopicPartitionList) {
+        if result.is_ok() {
+            failpoint::pass(Place::OffsetCommitted);
+        }
+    }
+
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
             // What is stored is processed; the commit may fail when the partitions were lost, and then the inbox serves.
@@ -395,18 +430,20 @@ impl LogConsumer for KafkaConsumer {
 
     async fn committed(&self) -> Result<HashMap<(String, i32), i64>, Error> {
         let (consumer, prefix) = (self.consumer.clone(), self.prefix.clone());
-        let read = move || {
-            let committed = consumer.committed(Timeout::After(REQUEST_TIMEOUT))?;
-            let offset = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
-                rdkafka::Offset::Offset(offset) => offset,
-                _ => 0,
-            };
-            let elements = committed.elements();
-            Ok(elements.iter().map(|e| ((strip(e.topic(), &prefix).to_owned(), e.partition()), offset(e))).collect())
-        };
+        let read = move || Ok(offsets(&consumer.committed(Timeout::After(REQUEST_TIMEOUT))?, &prefix));
         let joined = tokio::task::spawn_blocking(read).await.map_err(|e| Error::retry("committed", e))?;
         joined.map_err(|e: KafkaError| Error::retry("committed", e))
     }
+}
+
+/// What is committed of each partition; 0 where nothing is.
+fn offsets(committed: &TopicPartitionList, prefix: &str) -> HashMap<(String, i32), i64> {
+    let offset = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
+        rdkafka::Offset::Offset(offset) => offset,
+        _ => 0,
+    };
+    let elements = committed.elements();
+    elements.iter().map(|e| ((strip(e.topic(), prefix).to_owned(), e.partition()), offset(e))).collect()
 }
 
 fn type_of<'a>(message: &'a BorrowedMessage<'_>) -> Option<&'a str> {

@@ -8,6 +8,7 @@ pub mod consumer;
 mod context;
 mod decode;
 mod error;
+pub mod failpoint;
 mod fence;
 mod fold;
 mod hex;

@@ -64,6 +64,14 @@ pub trait Log: Clone + Send + Sync + 'static {
     /// deleted them all: nobody can read up to an offset behind which nothing lies.
     fn end_offsets(&self, topic: &str) -> impl Future<Output = Result<Vec<i64>>> + Send;
 
+    /// Committed offsets of consumer group `group` on these partitions, whoever of its members reads them (0 where nothing is
+    /// committed). It is a moment behind what the members have processed.
+    fn group_offsets(
+        &self,
+        group: &str,
+        places: &[(&str, i32)],
+    ) -> impl Future<Output = Result<HashMap<(String, i32), i64>>> + Send;
+
     /// The partition that `key` has on `topic` (murmur2, as the Java client's default).
     fn partition(&self, topic: &str, key: &str) -> impl Future<Output = Result<i32>> + Send;
 }

@@ -7,6 +7,7 @@
 use crate::{
     context::Context,
     error::Error,
+    failpoint::{self, Place as DeathAt},
     metric_names as m,
     pace::{Linger, Pace},
     ports::{Lease, Log, NewRecord, OutboxRow, Store},
@@ -313,7 +314,9 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         if has(Bug::DeleteBeforeAck) {
             self.delete(&ids_of(places.iter().map(|p| (p.id, p.table)))).await?;
         }
+        failpoint::pass(DeathAt::ProduceBefore);
         let results = self.append(records).await;
+        failpoint::pass(DeathAt::ProduceAfter);
         for span in open {
             span.end(spans::Ended::Ok);
         }
@@ -335,6 +338,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         self.note(acknowledged);
         self.undeleted.extend(ids.iter().map(|(id, _)| *id));
         self.delete(&ids).await?;
+        failpoint::pass(DeathAt::DeleteAfter);
         failed.map_or(Ok(sent), Err)
     }
 

@@ -12,6 +12,7 @@ use crate::{
     context::{Aggregate, Context},
     decode::Decoder,
     error::{CallError, Error},
+    failpoint::{self, Place},
     fold::{AnyAnswer, CallFold, Done, Fnv, Pass, Work},
     metric_names as m,
     pace::{Linger, Pace},
@@ -563,8 +564,10 @@ impl<C: Context, S: Store> Shell<C, S> {
         now_ms: i64,
     ) -> Result<(), Error> {
         let later = if has(Bug::InboxLater) { std::mem::take(&mut changes.marks) } else { Vec::new() };
+        failpoint::pass(Place::SaveBefore);
         let handed = match tx.commit(C::NAME, &changes).await {
             Ok(committed) => {
+                failpoint::pass(Place::CommitAfter);
                 for (row, (id, table)) in changes.outbox.iter_mut().zip(&committed.outbox) {
                     (row.id, row.table) = (*id, *table);
                 }
@@ -627,6 +630,10 @@ impl<C: Context, S: Store> Shell<C, S> {
                 let _ = reply.send(answer(done, decode));
             }
         }
+        if offsets.is_empty() {
+            return;
+        }
+        failpoint::pass(Place::OffsetBefore);
         let sink = lock(&self.inner.sink).clone();
         let mut positions = lock(&self.inner.positions);
         for ((topic, partition), offset) in offsets {
@@ -637,6 +644,7 @@ impl<C: Context, S: Store> Shell<C, S> {
                 *position = offset.max(*position);
             }
         }
+        failpoint::pass(Place::OffsetStored);
     }
 }
 

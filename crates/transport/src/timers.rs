@@ -3,6 +3,7 @@
 use crate::{
     context::Context,
     error::Error,
+    failpoint::{self, Place},
     metric_names as m,
     ports::Store,
     seeded,
@@ -62,12 +63,16 @@ impl<C: Context, S: Store, G: Gate> Timers<C, S, G> {
         if due.is_empty() {
             return Ok(0);
         }
+        failpoint::pass(Place::TimerBefore);
         let open = self.gate.open(due).await?;
         let mut woken = 0;
         for (kind, id) in open {
             let Some(kind) = C::KINDS.iter().find(|k| **k == kind) else { continue };
             self.shell.enqueue(Input::Wake(kind, id)).await?;
             woken += 1;
+        }
+        if woken > 0 {
+            failpoint::pass(Place::TimerAfter);
         }
         metrics::counter!(m::TIMERS_FIRED, "context" => C::NAME).increment(woken);
         Ok(woken as usize)

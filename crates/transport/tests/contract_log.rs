@@ -35,6 +35,7 @@ on_both! {
         stored_offsets_survive_the_member,
         what_was_not_stored_is_read_again,
         an_offset_of_nobody_is_nothing_committed,
+        anybody_may_ask_how_far_a_group_has_read_whoever_of_it_reads_what,
         members_share_the_partitions_and_miss_nothing,
         a_member_that_must_share_is_told_what_it_loses,
         the_partitions_of_a_member_that_left_go_to_the_others,

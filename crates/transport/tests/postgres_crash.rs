@@ -1,14 +1,10 @@
 //! Postgres dies between a batch's last statement and its COMMIT. A program of its own, since the server that it kills is
 //! shared with every test that runs beside it. Needs servers that the launcher has started.
 
-#[path = "store/proxy.rs"]
-mod proxy;
-
 use message::Stream;
-use proxy::Proxy;
 use servers::Control;
 use std::time::Duration;
-use testkit::{Database, eventually};
+use testkit::{CommitCutter, Cut, Database, eventually};
 use transport::{
     Error,
     ports::{Changes, CommitError, Mark, Store, Tx},
@@ -30,8 +26,8 @@ async fn a_commit_that_a_crash_has_cut_off_is_not_taken_for_the_one_of_somebody_
     let control = Control::from_env().expect("run this under `servers run --`");
     // Everything until here is written down; of what follows, only the server's memory knows.
     database.connect().await.batch_execute("CHECKPOINT").await.unwrap();
-    let through = Proxy::start(&database.url(), false).await;
-    let store = PgStore::new(&PgConfig::new(through), &[]).unwrap();
+    let through = CommitCutter::start(&database.url(), || Some(Cut::Before)).await.unwrap();
+    let store = PgStore::new(&PgConfig::new(through.url()), &[]).unwrap();
     let lost = store.begin().await.unwrap().commit("test", &marks()).await;
     let Err(CommitError::Unknown(token)) = lost else { panic!("the answer arrived: {lost:?}") };
     control.stop_postgres_immediate().await.unwrap();

@@ -10,6 +10,9 @@ use crate::error::Doing;
 use crate::server::Server;
 use crate::{Addresses, Error};
 
+/// The name of the only broker, or the first.
+const BROKER: &str = "kafka";
+
 /// Names the state file of the run that a program belongs to.
 pub const STATE: &str = "MALLBOTS_SERVERS_STATE";
 
@@ -71,12 +74,28 @@ impl Control {
 
     /// Kills the broker as a power cut would (SIGKILL) and waits until it is gone.
     pub async fn kill_kafka(&self) -> Result<(), Error> {
-        self.end("kafka", Signal::KILL).await
+        self.kill_broker(BROKER).await
     }
 
     /// Starts the broker again on the same port and data, and waits until it serves.
     pub async fn start_kafka(&self) -> Result<(), Error> {
-        self.start("kafka").await
+        self.start_broker(BROKER).await
+    }
+
+    /// The names of the brokers: `kafka`, and where there are three, `kafka-2` and `kafka-3`.
+    pub fn brokers(&self) -> Vec<String> {
+        let names = self.state.servers.iter().map(Server::name);
+        names.filter(|name| name.starts_with(BROKER)).map(str::to_owned).collect()
+    }
+
+    /// As [`Control::kill_kafka`] one broker of several.
+    pub async fn kill_broker(&self, name: &str) -> Result<(), Error> {
+        self.end(name, Signal::KILL).await
+    }
+
+    /// As [`Control::start_kafka`] one broker of several.
+    pub async fn start_broker(&self, name: &str) -> Result<(), Error> {
+        self.start(name).await
     }
 
     /// Postgres's immediate shutdown (SIGQUIT): no checkpoint, recovery at the next start. Waits until it is gone.

@@ -94,8 +94,8 @@ mod tests {
     fn dropping_the_guard_ends_its_processes_and_removes_the_folder() {
         let guard = Guard::new(&log()).unwrap();
         let launch = Launch::new("sleeper", "sleep", guard.folder(), &log()).args(["1000"]);
-        let pid = launch.spawn().unwrap();
-        while launch.pid() != Some(pid) {
+        launch.spawn().unwrap();
+        while !launch.is_running() {
             std::thread::yield_now();
         }
         let folder = guard.folder().to_owned();

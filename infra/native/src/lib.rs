@@ -51,6 +51,9 @@ impl Servers {
         if options.backend == Backend::Auto {
             options.backend = Backend::from_env()?;
         }
+        if options.three_brokers && matches!(options.backend, Backend::Compose | Backend::Containers) {
+            return Err(Error::NotOurs("three brokers are started as processes only: leave out the backend".into()));
+        }
         match resolve::resolve(Addresses::from_env()?, &options, ask_docker) {
             Source::Given(addresses) => given(addresses, options.jaeger).await,
             Source::Compose => Ok(ours(docker::compose::start(&options).await?)),

@@ -32,6 +32,7 @@ Examples:
   servers run -- cargo test                   start, run a command with the addresses set, stop
   servers run --jaeger optional -- make demo-inner
   servers run --profile bench --backend native -- ./bench.sh
+  servers run --three-brokers --own -- ./kill-brokers.sh
   servers fetch                               download and build everything, start nothing
   servers doctor                              what is found and what is missing
   servers kill-kafka; sleep 5; servers start-kafka     inside `servers run`
@@ -85,12 +86,15 @@ struct Start {
     /// Start servers even where addresses are given
     #[arg(long)]
     own: bool,
+    /// Start a cluster of three brokers instead of one, as processes of this machine
+    #[arg(long)]
+    three_brokers: bool,
 }
 
 impl Start {
     fn options(&self) -> Options {
-        let Start { jaeger, profile, backend, testcontainers, own } = *self;
-        Options { jaeger, profile, backend, prefer_testcontainers: testcontainers, own }
+        let Start { jaeger, profile, backend, testcontainers, own, three_brokers } = *self;
+        Options { jaeger, profile, backend, prefer_testcontainers: testcontainers, own, three_brokers }
     }
 }
 

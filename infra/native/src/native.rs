@@ -16,8 +16,8 @@ use crate::control::Control;
 use crate::fetch::{self, Files};
 use crate::guard::Guard;
 use crate::say::{say, seconds};
-use crate::server::Running;
-use crate::{Addresses, Error, Options, Profile, ports};
+use crate::server::{Running, Server};
+use crate::{Addresses, Error, Options, ports};
 
 use archives::Archives;
 
@@ -29,7 +29,7 @@ pub(crate) async fn start(options: &Options) -> Result<Running, Error> {
     let archives = archives::ensure(&cache, &files, &logs).await?;
     say(format!("starting Kafka, Postgres, registry{}; logs in {}", with_jaeger(&files), logs.display()));
     let started = Instant::now();
-    let running = bring_up(&files, options.profile, &archives, &logs).await?;
+    let running = bring_up(&files, options, &archives, &logs).await?;
     say(format!("all up in {}", seconds(started)));
     Ok(running)
 }
@@ -44,11 +44,13 @@ pub(crate) async fn fetch(jaeger: crate::Jaeger) -> Result<(), Error> {
 }
 
 /// Starts the servers from `files`, data in a fresh run folder.
-async fn bring_up(files: &Files, profile: Profile, archives: &Archives, logs: &Path) -> Result<Running, Error> {
+async fn bring_up(files: &Files, options: &Options, archives: &Archives, logs: &Path) -> Result<Running, Error> {
+    let profile = options.profile;
     let guard = Guard::new(&logs.join("cleanup.log"))?;
     let run = guard.folder();
-    let [kafka_port, controller, postgres_port, registry_port, query, query_grpc, otlp] = ports::free()?;
-    let kafka = kafka::server(files, profile, archives, run, logs, [kafka_port, controller])?;
+    let [postgres_port, registry_port, query, query_grpc, otlp] = ports::free()?;
+    let nodes = kafka::Node::all(&ports::free_ports(if options.three_brokers { 6 } else { 2 })?);
+    let kafka = kafka::servers(files, profile, archives, run, logs, &nodes)?;
     let postgres = postgres::server(files, profile, run, logs, postgres_port).await?;
     let registry = registry::server(files, archives, run, logs, registry_port, postgres_port);
     let jaeger = match &files.jaeger {
@@ -56,16 +58,16 @@ async fn bring_up(files: &Files, profile: Profile, archives: &Archives, logs: &P
         None => None,
     };
     let addresses = Addresses {
-        kafka: format!("127.0.0.1:{kafka_port}"),
+        kafka: kafka::bootstrap(&nodes),
         postgres: postgres::url(postgres_port),
         registry: registry::url(registry_port),
         otlp: jaeger.as_ref().map(|_| format!("http://127.0.0.1:{otlp}")),
         jaeger: jaeger.as_ref().map(|_| format!("http://127.0.0.1:{query}")),
     };
-    let servers = [&kafka, &postgres, &registry].into_iter().chain(&jaeger).cloned().collect();
+    let servers = kafka.iter().chain([&postgres, &registry]).chain(&jaeger).cloned().collect();
     let control = Control::write(run, addresses.clone(), servers)?;
     tokio::try_join!(
-        kafka.up(),
+        futures::future::try_join_all(kafka.iter().map(Server::up)),
         async {
             postgres.up().await?;
             registry.up().await

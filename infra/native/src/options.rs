@@ -74,6 +74,9 @@ pub struct Options {
     pub prefer_testcontainers: bool,
     /// Start servers of our own even where addresses are given; for those who kill servers, or measure them.
     pub own: bool,
+    /// A cluster of three brokers, with three copies of each topic of which two must be in step, for those who kill brokers.
+    /// Native only.
+    pub three_brokers: bool,
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -50,13 +52,17 @@ impl Launch {
         self
     }
 
-    /// Starts the process and returns its id.
-    pub(crate) fn spawn(&self) -> Result<u32, Error> {
+    /// Starts the process; what it returns says whether it has ended.
+    pub(crate) fn spawn(&self) -> Result<Arc<AtomicBool>, Error> {
         let mut child = self.command()?.spawn().doing(|| self.what())?;
-        let pid = child.id();
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = ended.clone();
         // Reaped as soon as it ends, whoever ended it.
-        std::thread::spawn(move || child.wait());
-        Ok(pid)
+        std::thread::spawn(move || {
+            let _ = child.wait();
+            told.store(true, Ordering::Release);
+        });
+        Ok(ended)
     }
 
     /// Runs the process to its end. It is killed when this is dropped, and by the guard when we are killed ourselves.

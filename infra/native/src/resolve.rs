@@ -28,6 +28,9 @@ pub(crate) fn resolve(given: Option<Addresses>, options: &Options, docker: impl 
     if let (Some(addresses), false) = (given, options.own) {
         return Source::Given(addresses);
     }
+    if options.three_brokers && options.backend == Backend::Auto {
+        return Source::Native;
+    }
     match options.backend {
         Backend::Native => Source::Native,
         Backend::Compose => Source::Compose,

@@ -1,6 +1,7 @@
 //! A server of a run, whatever it runs in: a process of this machine or a container.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -88,8 +89,8 @@ impl Server {
         match &self.host {
             Host::Process(launch) => {
                 let started = Instant::now();
-                let pid = launch.spawn()?;
-                self.serve(started, async || Ok(!launch.owns(pid))).await
+                let ended = launch.spawn()?;
+                self.serve(started, async || Ok(ended.load(Ordering::Acquire))).await
             }
             Host::Container(container) => {
                 let started = Instant::now();

@@ -4,8 +4,8 @@
 use saga::harness::Script;
 use schemas::{
     depot::{
-        CancelShopping, ItemsReleaseDone, ItemsReturnDone, PlanShopping, ReleaseItems,
-        ReturnItems, ShoppingCancelDone, ShoppingChecked, ShoppingPlanReady, ShoppingStarted, StartShopping,
+        CancelShopping, ItemsReleaseDone, ItemsReturnDone, PlanShopping, ReleaseItems, ReturnItems, ShoppingCancelDone,
+        ShoppingChecked, ShoppingPlanReady, ShoppingStarted, StartShopping,
     },
     ids::{InvoiceId, OrderId, PaymentId, ProductId, ReturnId, StoreId},
     lines::{LineCount, OrderLine},

@@ -19,6 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A role serves gRPC at MALLBOTS_<ROLE>_LISTEN (127.0.0.1, from port 7101), health and /metrics at MALLBOTS_<ROLE>_HTTP
 /// (50 above the gRPC port); `all` serves health and /metrics of its roles at MALLBOTS_HTTP (127.0.0.1:7150). The kiosk
 /// gateway serves everything at MALLBOTS_KIOSK_LISTEN, the acquirer at MALLBOTS_ACQUIRER_LISTEN.
+///
+/// For crash runs: MALLBOTS_DIE_AT=commit.after@3 ends the process as kill -9 would when it passes that place the third time.
 #[derive(Parser)]
 #[command(
     version,
@@ -77,7 +79,13 @@ pub enum Role {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match roles::run(cli.role).await {
+    let run = async {
+        if let Ok(death) = std::env::var("MALLBOTS_DIE_AT") {
+            transport::failpoint::arm(death.parse().map_err(|e| anyhow::anyhow!("MALLBOTS_DIE_AT: {e}"))?);
+        }
+        roles::run(cli.role).await
+    };
+    match run.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mallbots: {error:#}");

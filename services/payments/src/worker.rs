@@ -14,6 +14,7 @@ use std::{any::Any, future::Future, pin::pin, sync::Arc, time::Instant};
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::{
     Call, Shell,
+    failpoint::{self, Place},
     ports::Store,
     spans::{self, Ended, Kind},
 };
@@ -108,7 +109,9 @@ impl<A: Acquirer, S: Store> Desk<A, S> {
         let span = spans::start("payments", name, Kind::Client, parent, &[("order.id", &order)]);
         let trace = span.as_ref().map(|s| s.context()).or(parent);
         let began = Instant::now();
+        failpoint::pass(Place::CallBefore);
         let heard = self.put(ask).await;
+        failpoint::pass(Place::CallAfter);
         metrics::histogram!(m::ACQUIRER_SECONDS, "operation" => operation).record(began.elapsed());
         metrics::counter!(m::ACQUIRER_CALLS, "operation" => operation, "outcome" => outcome(&heard)).increment(1);
         if let Some(span) = span {

@@ -4,7 +4,7 @@
 use crate::{
     customers::{Crowd, Told},
     plan::{Draw, Plan},
-    platform::{Platform, PlatformOptions, ROLES},
+    platform::{Platform, PlatformOptions, ROBOTS, ROLES},
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
@@ -32,8 +32,6 @@ pub enum Fault {
     KafkaAway,
 }
 
-/// What dies as a process of the platform, besides [`ROLES`].
-const ROBOTS: &str = "robots";
 const OTHERS: [(&str, Fault); 4] = [
     ("backend", Fault::Backend),
     ("kafka", Fault::Kafka),
@@ -289,12 +287,12 @@ fn judge(fault: &Fault, told: &[Told], struck: &Struck, verify: i32, verdict: St
 }
 
 /// Seconds from `back` to the last end of these orders; absent when one has not ended.
-fn last_end(orders: &[&Told], back: Instant) -> Option<f64> {
+pub(crate) fn last_end(orders: &[&Told], back: Instant) -> Option<f64> {
     let after = |end: Instant| end.saturating_duration_since(back).as_secs_f64();
     orders.iter().try_fold(0.0_f64, |latest, told| told.ended_at().map(|end| latest.max(after(end))))
 }
 
-fn differing(told: &Told) -> String {
+pub(crate) fn differing(told: &Told) -> String {
     let (story, end) = told.scenario.map_or(("", ""), |s| (s.name(), s.end()));
     format!("order {} ({story}): {end} was predicted, it is {}", told.order_id, told.end)
 }
@@ -310,7 +308,7 @@ impl ClientLog {
         Self { file }
     }
 
-    fn add(&self, told: &[Told]) -> Result<()> {
+    pub(crate) fn add(&self, told: &[Told]) -> Result<()> {
         use std::io::Write as _;
         let mut file = std::fs::File::options().create(true).append(true).open(&self.file)?;
         for one in told {
@@ -324,7 +322,7 @@ impl ClientLog {
 pub fn options(folder: PathBuf, prefix: String, fault: Option<&Fault>) -> PlatformOptions {
     let mut env = fault.map(Fault::env).unwrap_or_default();
     env.push(("MALLBOTS_LOG_FORMAT".to_owned(), "text".to_owned()));
-    PlatformOptions { separate: true, robots: 24, pace_ms: 250, prefix, env, folder }
+    PlatformOptions { separate: true, replicas: Vec::new(), robots: 24, pace_ms: 250, prefix, env, folder }
 }
 
 /// Says early, with what to do about it, when the servers are not ours to kill.

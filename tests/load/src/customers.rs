@@ -239,7 +239,8 @@ impl Visit<'_> {
     }
 
     fn token(&self) -> String {
-        let kind = if self.planned.scenario == Scenario::Declined { "tok_declined" } else { "tok_ok" };
+        let declined = self.planned.scenario == Scenario::Declined;
+        let kind = if declined { "tok_declined" } else { self.planned.trouble.unwrap_or("tok_ok") };
         format!("{kind}_{}_{}", self.crowd.run, self.number)
     }
 

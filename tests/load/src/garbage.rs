@@ -5,4 +5,6 @@ mod day;
 mod make;
 
 pub use day::{Day, Report, TopicReport, parked};
+pub(crate) use day::{live, timeline};
+pub(crate) use make::TOPICS;
 pub use make::{Kind, Maker};

@@ -82,7 +82,13 @@ pub struct Planned {
     /// (index of a product that is always found, pieces).
     pub items: Vec<(usize, u32)>,
     pub cancel_at: CancelAt,
+    /// How the payment provider behaves for this customer's token, where it misbehaves; the order ends the same.
+    pub trouble: Option<&'static str>,
 }
+
+/// Tokens for which the provider acts and does not answer in time, acts and says 500, is away, is slow, or takes no money at
+/// the first try.
+pub const TROUBLES: [&str; 5] = ["tok_timeout", "tok_500", "tok_unavailable", "tok_slow", "tok_capture_flaky"];
 
 /// All orders of a run.
 #[derive(Debug, Clone)]
@@ -95,6 +101,17 @@ impl Plan {
     pub fn draw(seed: u64, count: usize, products: usize) -> Self {
         let mut draw = Draw(seed);
         Self { orders: (0..count).map(|_| planned(&mut draw, products)).collect() }
+    }
+
+    /// The same plan with a provider that misbehaves for one customer in `one_in`.
+    pub fn with_trouble(mut self, seed: u64, one_in: u64) -> Self {
+        let mut draw = Draw(seed);
+        for order in &mut self.orders {
+            let struck = draw.below(one_in) == 0;
+            let trouble = TROUBLES[draw.below(TROUBLES.len() as u64) as usize];
+            order.trouble = struck.then_some(trouble);
+        }
+        self
     }
 
     /// Orders that all complete, except one in `refused_one_in` (0: none), which is too large.
@@ -135,7 +152,7 @@ fn planned(draw: &mut Draw, products: usize) -> Planned {
         1 => CancelAt::Approved,
         _ => CancelAt::Ready,
     };
-    Planned { scenario: scenario.unwrap_or(Scenario::PaysNow), items, cancel_at }
+    Planned { scenario: scenario.unwrap_or(Scenario::PaysNow), items, cancel_at, trouble: None }
 }
 
 /// SplitMix64: small, and the same on every machine.

@@ -6,16 +6,19 @@ use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 use tokio::process::{Child, Command};
+use transport::failpoint::Death;
 
 /// What is started.
 #[derive(Debug, Clone)]
 pub struct PlatformOptions {
     /// A process a role instead of one for all.
     pub separate: bool,
+    /// More processes: `orchestrator#2`, a second one of a role; `relay#orders`, a relay of that context by itself.
+    pub replicas: Vec<&'static str>,
     /// Shopper bots; 0 starts none.
     pub robots: usize,
     /// Milliseconds a robot takes for a stop; 0: all at once.
@@ -33,6 +36,7 @@ impl PlatformOptions {
     pub fn test(folder: &Path, name: &str) -> Self {
         Self {
             separate: false,
+            replicas: Vec::new(),
             robots: 4,
             pace_ms: 0,
             prefix: format!("{name}{}", std::process::id()),
@@ -64,6 +68,10 @@ pub struct Platform {
     ports: BTreeMap<&'static str, u16>,
 }
 
+/// The process of all robots.
+pub const ROBOTS: &str = "robots";
+/// For a process that nobody calls.
+const ANY_PORT: &str = "127.0.0.1:0";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
@@ -88,8 +96,11 @@ impl Platform {
             platform.spawn(&role)?;
         }
         platform.wait_until_ready().await?;
+        for replica in platform.options.replicas.clone() {
+            platform.spawn(replica)?;
+        }
         if platform.options.robots > 0 {
-            platform.spawn("robots")?;
+            platform.spawn(ROBOTS)?;
         }
         Ok(platform)
     }
@@ -135,12 +146,35 @@ impl Platform {
         Ok((output.status.code().unwrap_or(-1), text))
     }
 
+    /// Every process there is: roles, replicas and robots.
+    pub fn processes(&self) -> Vec<String> {
+        self.processes.keys().cloned().collect()
+    }
+
     /// Starts the process of `role`.
     pub fn spawn(&mut self, role: &str) -> Result<()> {
+        self.spawn_to_die(role, None)
+    }
+
+    /// As [`Platform::spawn`], a process that ends at a place of its code.
+    pub fn spawn_to_die(&mut self, role: &str, death: Option<Death>) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log(role))?;
         let mut command = Command::new(program("mallbots")?);
-        command.arg(role).envs(&self.env).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        if role == "robots" {
+        command.envs(&self.env).envs(death.map(|death| ("MALLBOTS_DIE_AT", death.to_string())));
+        match role.split_once('#') {
+            Some(("relay", context)) => {
+                command.args(["relay", "--context", context]);
+            }
+            Some((role, _)) => {
+                command.arg(role).env(format!("MALLBOTS_{}_LISTEN", variable(role)), ANY_PORT);
+                command.env(format!("MALLBOTS_{}_HTTP", role.to_uppercase()), ANY_PORT);
+            }
+            None => {
+                command.arg(role);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        if role == ROBOTS {
             command.args(["--count", &self.options.robots.to_string(), "--pace-ms", &self.options.pace_ms.to_string()]);
         }
         if role == "all" && !self.without.is_empty() {
@@ -154,13 +188,19 @@ impl Platform {
     /// Starts `count` shopper bots.
     pub fn spawn_robots(&mut self, count: usize) -> Result<()> {
         self.options.robots = count;
-        self.spawn("robots")
+        self.spawn(ROBOTS)
     }
 
     /// `kill -9`.
     pub async fn kill(&mut self, role: &str) -> Result<()> {
         let child = self.processes.get_mut(role).with_context(|| format!("{role} does not run"))?;
         child.kill().await.with_context(|| format!("kill {role}"))
+    }
+
+    /// How the process of `role` ended, if it has.
+    pub fn ended(&mut self, role: &str) -> Result<Option<ExitStatus>> {
+        let child = self.processes.get_mut(role).with_context(|| format!("{role} does not run"))?;
+        child.try_wait().with_context(|| format!("look at {role}"))
     }
 
     pub fn pid(&self, role: &str) -> Option<u32> {
@@ -233,7 +273,7 @@ impl Platform {
     }
 }
 
-fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")

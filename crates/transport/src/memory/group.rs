@@ -38,14 +38,17 @@ impl Group {
         self.rebalance(partitions);
     }
 
-    /// A range of each topic's partitions for each member, in the order they joined.
+    /// A range of each topic's partitions for each member, in an order that another topic does not have: who reads one topic's
+    /// partition need not read the same partition of another, as with Kafka's sticky assignment.
     fn rebalance(&mut self, partitions: i32) {
         let mut assignment: BTreeMap<u64, Vec<Place>> = BTreeMap::new();
         let mut readers: BTreeMap<&String, Vec<u64>> = BTreeMap::new();
         for (id, member) in &self.members {
             member.topics.iter().for_each(|topic| readers.entry(topic).or_default().push(*id));
         }
-        for (topic, members) in readers {
+        for (nth, (topic, mut members)) in readers.into_iter().enumerate() {
+            let first = nth % members.len();
+            members.rotate_left(first);
             for partition in 0..partitions {
                 let reader = members[partition as usize * members.len() / partitions as usize];
                 assignment.entry(reader).or_default().push((topic.clone(), partition));
@@ -87,7 +90,12 @@ impl Group {
 
     pub fn committed(&self, member: u64) -> HashMap<Place, i64> {
         let places = self.members.get(&member).into_iter().flat_map(|m| m.positions.keys());
-        places.map(|place| (place.clone(), self.committed.get(place).copied().unwrap_or(0))).collect()
+        places.map(|place| (place.clone(), self.offset(place))).collect()
+    }
+
+    /// How far the group has read this partition, 0 where nobody has.
+    pub fn offset(&self, place: &Place) -> i64 {
+        self.committed.get(place).copied().unwrap_or(0)
     }
 }
 

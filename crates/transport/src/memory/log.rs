@@ -143,6 +143,12 @@ impl Log for MemoryLog {
         Ok(self.topic(&mut state, topic).iter().map(|partition| partition.len() as i64).collect())
     }
 
+    async fn group_offsets(&self, group: &str, places: &[(&str, i32)]) -> Result<HashMap<(String, i32), i64>, Error> {
+        let mut state = lock(&self.shared.state);
+        let group = state.groups.entry(group.to_owned()).or_default();
+        Ok(places.iter().map(|(topic, at)| ((*topic).to_owned(), *at)).map(|p| (p.clone(), group.offset(&p))).collect())
+    }
+
     async fn partition(&self, _topic: &str, key: &str) -> Result<i32, Error> {
         Ok(self.partition_of(key))
     }

@@ -3,6 +3,7 @@
 use super::{Lane, Sql, classify, outbox, rows};
 use crate::{
     error::Error,
+    failpoint::{self, Place},
     ports::{
         Changes, ClaimRows, CommitError, Committed, IdempotencyKey, Loaded, Mark, Parked, Record, StoredAnswer, Tx,
         Wanted,
@@ -423,6 +424,8 @@ impl Tx for PgTx {
         self.note(head);
         let committed = self.write(consumer, changes).await.map_err(CommitError::Failed)?;
         let client = self.client().map_err(CommitError::Failed)?;
+        failpoint::pass(Place::CommitBefore);
+        failpoint::pass_soon(Place::CommitSent);
         match client.batch_execute("COMMIT").await {
             Ok(()) => {
                 self.begun = false;

@@ -1,10 +1,11 @@
 //! Consumer groups: who reads what, from where, and what is not lost when a member is.
 
 use super::{
-    DEADLINE, Reader, TOPIC, World, a_key_for_each_partition, all_partitions, append, in_time, numbered, record, value,
+    DEADLINE, PARTITIONS, Reader, TOPIC, World, a_key_for_each_partition, all_partitions, append, in_time, numbered,
+    record, value,
 };
 use std::collections::BTreeSet;
-use transport::ports::{LogConsumer, Record};
+use transport::ports::{Log, LogConsumer, Record};
 
 pub async fn a_new_group_starts_at_the_beginning(world: impl World) {
     append(world.log(), numbered("a", 1..=3)).await;
@@ -48,6 +49,29 @@ pub async fn an_offset_of_nobody_is_nothing_committed(world: impl World) {
     let committed = reader.consumer.committed().await.unwrap();
     let expected = [(0, 0), (1, 0), (2, 2), (3, 0)].map(|(partition, offset)| ((TOPIC.to_owned(), partition), offset));
     assert_eq!(committed, expected.into());
+}
+
+pub async fn anybody_may_ask_how_far_a_group_has_read_whoever_of_it_reads_what(world: impl World) {
+    let keys = a_key_for_each_partition(world.log()).await;
+    let (mut a, mut b) = (Reader::new(world.log(), "group"), Reader::new(world.log(), "group"));
+    share(&mut a, &mut b).await;
+    for key in &keys {
+        append(world.log(), numbered(key, 1..=2)).await;
+    }
+    a.read(4).await;
+    b.read(4).await;
+    a.commit().await;
+    b.commit().await;
+    let places: Vec<_> = (0..PARTITIONS).map(|partition| (TOPIC, partition)).collect();
+    let offset = |read| move |(topic, partition): &(&str, i32)| (((*topic).to_owned(), *partition), read);
+    // Committed in the background, on one's own way to the other's log.
+    in_time("everything committed", async {
+        while world.log().group_offsets("group", &places).await.unwrap() != places.iter().map(offset(2)).collect() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(world.log().group_offsets("nobody", &places).await.unwrap(), places.iter().map(offset(0)).collect());
 }
 
 /// Polls both until each has its half.

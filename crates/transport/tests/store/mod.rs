@@ -5,15 +5,17 @@ pub mod inbox;
 pub mod outbox;
 pub mod parking;
 pub mod poison;
-mod proxy;
 pub mod rows;
 pub mod timers;
 pub mod transactions;
 pub mod version;
 
-use proxy::Proxy;
-use std::{collections::BTreeSet, time::Duration};
-use testkit::Database;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use testkit::{CommitCutter, Cut, Database};
 use transport::{
     Error,
     memory::{CommitFault, MemoryStore},
@@ -117,8 +119,11 @@ impl World for OnPostgres {
     }
 
     async fn losing_a_commit(&self, took_effect: bool) -> PgStore {
-        let url = Proxy::start(&self.0.url(), took_effect).await;
-        PgStore::new(&PgConfig::new(url), KINDS).unwrap()
+        let cut = if took_effect { Cut::After } else { Cut::Before };
+        let first = AtomicBool::new(true);
+        let decide = move || first.swap(false, Ordering::Relaxed).then_some(cut);
+        let cutter = CommitCutter::start(&self.0.url(), decide).await.unwrap();
+        PgStore::new(&PgConfig::new(cutter.url()), KINDS).unwrap()
     }
 }
 

@@ -184,7 +184,7 @@ mod tests {
             ["listeners", "advertised.listeners", "listener.security.protocol.map", "inter.broker.listener.name"];
         let there = ["controller.quorum.voters", "log.dirs"];
         let environment = &file(Profile::Small).services["kafka"].environment;
-        for line in kafka::properties(1, 2, std::path::Path::new("/d")).lines() {
+        for line in kafka::alone(1, 2, std::path::Path::new("/d")).lines() {
             let (name, value) = line.split_once('=').unwrap();
             let variable = format!("KAFKA_{}", name.to_uppercase().replace('.', "_"));
             let set = environment.get(&variable);

@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::error::Doing;
 use crate::fetch::{Files, KAFKA_VERSION, REGISTRY_VERSION};
 use crate::say::{say, seconds};
-use crate::{Error, Profile};
+use crate::{Error, Options};
 
 /// What a Java server does about its archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ async fn train(files: &Files, partial: &Path, logs: &Path) -> Result<(), Error> 
     let started = Instant::now();
     std::fs::create_dir_all(logs).doing(|| format!("make {}", logs.display()))?;
     let files = Files { jaeger: None, ..files.clone() };
-    let running = super::bring_up(&files, Profile::Small, &of(partial, Archive::Make), logs).await?;
+    let running = super::bring_up(&files, &Options::default(), &of(partial, Archive::Make), logs).await?;
     tokio::try_join!(running.control.end("kafka", Signal::TERM), running.control.end("registry", Signal::TERM))?;
     // The guard waits for its processes, which must not hold up the runtime.
     let _ = tokio::task::spawn_blocking(move || drop(running)).await;

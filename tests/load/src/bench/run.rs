@@ -103,6 +103,7 @@ impl Bench {
         ];
         let options = PlatformOptions {
             separate: load.separate,
+            replicas: Vec::new(),
             robots: 0,
             pace_ms: 0,
             prefix: prefix.clone(),

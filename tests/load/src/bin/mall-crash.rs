@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use load::{
     Crowd, Fault, Mall, Outcome, Plan, Platform,
     crash::{self, ClientLog, Shift, Step},
+    interrupted,
 };
 use std::{process::ExitCode, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Kills one part of the platform after the other while orders run, and checks that every order ends as predicted.
 #[derive(Parser)]
@@ -64,17 +64,6 @@ async fn main() -> ExitCode {
     tokio::select! {
         code = run => code,
         () = interrupted() => ExitCode::from(130),
-    }
-}
-
-async fn interrupted() {
-    let terminated = signal(SignalKind::terminate());
-    match terminated {
-        Ok(mut terminated) => tokio::select! {
-            _ = terminated.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => std::future::pending().await,
     }
 }
 

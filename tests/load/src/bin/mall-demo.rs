@@ -57,6 +57,7 @@ async fn run(cli: Cli) -> Result<bool> {
     let env = vec![("MALLBOTS_LOG_FORMAT".to_owned(), "text".to_owned())];
     let options = PlatformOptions {
         separate: false,
+        replicas: Vec::new(),
         robots: cli.robots,
         pace_ms: cli.pace_ms,
         prefix: if cli.stay { String::new() } else { prefix.clone() },

@@ -53,6 +53,7 @@ async fn run(cli: &Cli) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("mallbots-garbage-").tempdir()?;
     let options = PlatformOptions {
         separate: false,
+        replicas: Vec::new(),
         robots: 4,
         pace_ms: 5,
         prefix: format!("garbage{}", std::process::id()),

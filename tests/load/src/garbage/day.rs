@@ -145,7 +145,7 @@ impl Piece {
 }
 
 /// Orders that have not come to an end; waits until there are some.
-async fn live(orders: &mut OrdersClient<tonic::transport::Channel>) -> Result<Vec<Uuid>> {
+pub(crate) async fn live(orders: &mut OrdersClient<tonic::transport::Channel>) -> Result<Vec<Uuid>> {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
         let mut found = Vec::new();
@@ -218,7 +218,8 @@ async fn surprises(platform: &Platform, told: &[Told]) -> Result<Vec<String>> {
     Ok(surprises)
 }
 
-async fn timeline(platform: &Platform, order: &str) -> Result<String> {
+/// What `mallctl sagas show` tells of an order's saga.
+pub(crate) async fn timeline(platform: &Platform, order: &str) -> Result<String> {
     let list = platform.ctl(&["sagas", "list", "--order", order, "-o", "json"]).await?;
     let sagas: Value = serde_json::from_str(&list)?;
     match sagas[0]["saga_id"].as_str() {

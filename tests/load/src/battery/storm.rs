@@ -1,0 +1,464 @@
+//! The storm: kills, stops and cuts off what the platform consists of, one thing after the other and many at once, and brings
+//! everything back.
+
+use super::tally::{Fault, Tally};
+use crate::{
+    plan::Draw,
+    platform::{Platform, ROBOTS},
+};
+use anyhow::{Context as _, Result};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+};
+use servers::Control;
+use std::{
+    collections::BTreeMap,
+    os::unix::process::ExitStatusExt as _,
+    time::{Duration, Instant},
+};
+use tokio::{process::Command, task::JoinHandle};
+use transport::failpoint::{Death, Place};
+
+/// One thing that strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strike {
+    Kill,
+    KillTwo,
+    KillAll,
+    Pause,
+    Broker,
+    TwoBrokers,
+    Postgres,
+    Replay,
+}
+
+/// What strikes, in the shares in which it does: shuffled, and dealt until none is left.
+const DECK: [(Strike, usize); 8] = [
+    (Strike::Kill, 13),
+    (Strike::KillTwo, 2),
+    (Strike::KillAll, 1),
+    (Strike::Pause, 3),
+    (Strike::Broker, 2),
+    (Strike::TwoBrokers, 1),
+    (Strike::Postgres, 2),
+    (Strike::Replay, 1),
+];
+const TICK: Duration = Duration::from_millis(50);
+/// Of ten processes that start, so many are to die at a place of their code.
+const TO_DIE_OF_TEN: u64 = 8;
+/// A process stays away for so long, drawn.
+const AWAY: [u64; 2] = [200, 1_500];
+/// Longer than a lease (6 s) and than a consumer's session.
+const PAUSED: [u64; 2] = [7_000, 15_000];
+const BROKER_AWAY: [u64; 2] = [500, 6_000];
+const POSTGRES_AWAY: [u64; 2] = [200, 3_000];
+/// A killed consumer's session ends within this time, and its group is empty then.
+const GROUP_EMPTY_WITHIN: Duration = Duration::from_secs(25);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// SIGABRT: what a fail-point ends by.
+const ABORTED: i32 = 6;
+
+/// The contexts, whose consumer groups are replayed from the start, with their topics' count of partitions asked of the broker.
+const CONTEXTS: [&str; 6] = ["orders", "payments", "depot", "orchestrator", "notifications", "search"];
+
+pub struct Storm<'a> {
+    platform: &'a mut Platform,
+    control: Control,
+    draw: Draw,
+    pub tally: Tally,
+    deck: Vec<Strike>,
+    /// Mean time between strikes.
+    every: Duration,
+    next: Instant,
+    calm: bool,
+    /// Processes that are down, and when each comes back.
+    down: BTreeMap<String, Instant>,
+    /// Processes that are kept down by what is done to their group.
+    held: Vec<String>,
+    armed: BTreeMap<String, Death>,
+    paused: BTreeMap<String, Instant>,
+    outage: Option<JoinHandle<Result<()>>>,
+    replay: Option<JoinHandle<Result<bool>>>,
+    /// The last moment at which something was away.
+    pub last_fault: Instant,
+}
+
+impl<'a> Storm<'a> {
+    pub fn new(platform: &'a mut Platform, seed: u64, every: Duration) -> Result<Self> {
+        let now = Instant::now();
+        Ok(Self {
+            platform,
+            control: Control::from_env()?,
+            draw: Draw(seed),
+            tally: Tally::default(),
+            deck: Vec::new(),
+            every,
+            next: now,
+            calm: false,
+            down: BTreeMap::new(),
+            held: Vec::new(),
+            armed: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            outage: None,
+            replay: None,
+            last_fault: now,
+        })
+    }
+
+    /// Strikes until `calm` resolves; then brings everything back and keeps it so until `over` resolves.
+    pub async fn run(
+        &mut self,
+        calm: impl Future<Output = ()>,
+        over: impl Future<Output = ()>,
+        seen: &impl Fn(String),
+    ) -> Result<()> {
+        let (mut calm, mut over) = (std::pin::pin!(calm), std::pin::pin!(over));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut over, if self.calm && self.is_whole() => return Ok(()),
+                () = &mut calm, if !self.calm => self.be_calm().await?,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            self.look_after(Instant::now()).await?;
+            if !self.calm && Instant::now() >= self.next {
+                let mean = self.every.as_millis() as u64;
+                self.next = Instant::now() + Duration::from_millis(mean / 2 + self.draw.below(mean.max(1)));
+                let strike = self.deal();
+                seen(format!("{strike:?}"));
+                self.strike(strike).await.with_context(|| format!("{strike:?}"))?;
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.down.is_empty() && self.paused.is_empty() && self.outage.is_none() && self.replay.is_none()
+    }
+
+    /// What is still to die at a place of its code is killed and comes back without that fate.
+    async fn be_calm(&mut self) -> Result<()> {
+        self.calm = true;
+        for name in self.armed.keys().cloned().collect::<Vec<_>>() {
+            self.kill(&name).await?;
+        }
+        Ok(())
+    }
+
+    fn deal(&mut self) -> Strike {
+        if self.deck.is_empty() {
+            self.deck = DECK.iter().flat_map(|(strike, times)| std::iter::repeat_n(*strike, *times)).collect();
+            for at in (1..self.deck.len()).rev() {
+                let other = self.draw.below(at as u64 + 1) as usize;
+                self.deck.swap(at, other);
+            }
+        }
+        self.deck.pop().unwrap_or(Strike::Kill)
+    }
+
+    /// Buries who died, brings back whose time has come.
+    async fn look_after(&mut self, now: Instant) -> Result<()> {
+        for name in self.platform.processes() {
+            if !self.down.contains_key(&name) && !self.held.contains(&name) {
+                self.see(&name)?;
+            }
+        }
+        for name in due(&self.down, now) {
+            self.down.remove(&name);
+            let death = self.fate(&name);
+            self.platform.spawn_to_die(&name, death)?;
+            self.armed.extend(death.map(|death| (name, death)));
+            self.last_fault = now;
+        }
+        for name in due(&self.paused, now) {
+            self.paused.remove(&name);
+            signal(self.platform.pid(&name), "-CONT").await?;
+            self.last_fault = now;
+        }
+        if self.outage.as_ref().is_some_and(JoinHandle::is_finished)
+            && let Some(outage) = self.outage.take()
+        {
+            outage.await??;
+            self.last_fault = now;
+        }
+        if self.replay.as_ref().is_some_and(JoinHandle::is_finished)
+            && let Some(replay) = self.replay.take()
+        {
+            if replay.await?? {
+                self.tally.add(Fault::Replay, 1);
+            }
+            for name in std::mem::take(&mut self.held) {
+                self.down.insert(name, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes it where a process has died by itself.
+    fn see(&mut self, name: &str) -> Result<()> {
+        let Some(status) = self.platform.ended(name)? else { return Ok(()) };
+        match self.armed.remove(name) {
+            Some(death) if status.signal() == Some(ABORTED) => self.tally.died_at(death.place),
+            _ => {
+                let log = self.platform.log(name);
+                self.tally.unexplained.push(format!("{name}: {status}\n{}", crate::platform::tail(&log)));
+            }
+        }
+        self.bring_back_soon(name);
+        Ok(())
+    }
+
+    fn bring_back_soon(&mut self, name: &str) {
+        let away = self.between(AWAY);
+        self.down.insert(name.to_owned(), Instant::now() + away);
+    }
+
+    fn between(&mut self, [least, most]: [u64; 2]) -> Duration {
+        Duration::from_millis(least + self.draw.below(most - least))
+    }
+
+    /// Where a process that starts now is to die: of two places that its role passes, the one where fewer died so far.
+    fn fate(&mut self, name: &str) -> Option<Death> {
+        let places = places(name);
+        if self.calm || places.is_empty() || self.draw.below(10) >= TO_DIE_OF_TEN {
+            return None;
+        }
+        let mut one = || places[self.draw.below(places.len() as u64) as usize];
+        let (one, other) = (one(), one());
+        let place = if self.tally.at(one) <= self.tally.at(other) { one } else { other };
+        Some(Death { place, nth: 1 + self.draw.below(most_passes(place)) })
+    }
+
+    async fn strike(&mut self, strike: Strike) -> Result<()> {
+        match strike {
+            Strike::Kill => self.kill_any().await,
+            Strike::KillTwo => {
+                self.kill_any().await?;
+                self.kill_any().await
+            }
+            Strike::KillAll => {
+                for name in self.up().into_iter().filter(|name| name != ROBOTS) {
+                    self.kill(&name).await?;
+                }
+                self.tally.add(Fault::KillAll, 1);
+                Ok(())
+            }
+            Strike::Pause => self.pause().await,
+            Strike::Replay if self.replay.is_none() => self.replay().await,
+            Strike::Broker | Strike::TwoBrokers | Strike::Postgres if self.outage.is_none() => self.take_away(strike),
+            // One is away already.
+            Strike::Replay | Strike::Broker | Strike::TwoBrokers | Strike::Postgres => self.kill_any().await,
+        }
+    }
+
+    /// Who runs, and is not stopped.
+    fn up(&self) -> Vec<String> {
+        let away = |name: &String| self.down.contains_key(name) || self.held.contains(name);
+        self.platform.processes().into_iter().filter(|n| !away(n) && !self.paused.contains_key(n)).collect()
+    }
+
+    async fn kill_any(&mut self) -> Result<()> {
+        let up = self.up();
+        match up.get(self.draw.below(up.len() as u64) as usize) {
+            Some(name) => self.kill(name).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn kill(&mut self, name: &str) -> Result<()> {
+        // It may have died a moment ago.
+        self.see(name)?;
+        if self.down.contains_key(name) {
+            return Ok(());
+        }
+        self.platform.kill(name).await?;
+        self.armed.remove(name);
+        self.paused.remove(name);
+        self.tally.add(Fault::Kill, 1);
+        self.tally.deaths += 1;
+        self.bring_back_soon(name);
+        Ok(())
+    }
+
+    async fn pause(&mut self) -> Result<()> {
+        let up: Vec<_> = self.up().into_iter().filter(|name| !places(name).is_empty()).collect();
+        let Some(name) = up.get(self.draw.below(up.len() as u64) as usize) else { return Ok(()) };
+        let pid = self.platform.pid(name);
+        signal(pid, "-STOP").await?;
+        let stopped = pid.is_some_and(is_stopped);
+        self.tally.add(Fault::Pause, u64::from(stopped));
+        let until = Instant::now() + self.between(PAUSED);
+        self.paused.insert(name.clone(), until);
+        Ok(())
+    }
+
+    fn take_away(&mut self, strike: Strike) -> Result<()> {
+        let control = self.control.clone();
+        self.outage = Some(match strike {
+            Strike::Postgres => {
+                self.tally.add(Fault::Postgres, 1);
+                let away = self.between(POSTGRES_AWAY);
+                aside(move || async move {
+                    control.stop_postgres_immediate().await?;
+                    tokio::time::sleep(away).await;
+                    Ok(control.start_postgres().await?)
+                })
+            }
+            _ => {
+                let (many, fault) = match strike {
+                    Strike::TwoBrokers => (2, Fault::TwoBrokers),
+                    _ => (1, Fault::Broker),
+                };
+                let mut brokers = control.brokers();
+                while brokers.len() > many.min(brokers.len()) {
+                    brokers.swap_remove(self.draw.below(brokers.len() as u64) as usize);
+                }
+                self.tally.add(fault, 1);
+                let away = self.between(BROKER_AWAY);
+                aside(move || async move {
+                    for broker in &brokers {
+                        control.kill_broker(broker).await?;
+                    }
+                    tokio::time::sleep(away).await;
+                    let starts = brokers.iter().map(|broker| control.start_broker(broker));
+                    futures::future::try_join_all(starts).await?;
+                    Ok(())
+                })
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes a context's processes away, forgets how far its group has read, and brings them back.
+    async fn replay(&mut self) -> Result<()> {
+        let context = CONTEXTS[self.draw.below(CONTEXTS.len() as u64) as usize];
+        let ours = |name: &String| name.split('#').next() == Some(context);
+        for name in self.platform.processes().into_iter().filter(ours) {
+            if !self.down.contains_key(&name) {
+                self.kill(&name).await?;
+            }
+            self.down.remove(&name);
+            self.held.push(name);
+        }
+        let kafka = std::env::var("MALLBOTS_KAFKA").context("MALLBOTS_KAFKA is not set: run this by `make`")?;
+        let prefix = self.platform.env().get("MALLBOTS_TOPIC_PREFIX").cloned().unwrap_or_default();
+        self.replay = Some(tokio::task::spawn_blocking(move || forget_offsets(&kafka, &prefix, context)));
+        Ok(())
+    }
+}
+
+/// Runs what may not move between threads.
+fn aside<W: Future<Output = Result<()>>>(work: impl FnOnce() -> W + Send + 'static) -> JoinHandle<Result<()>> {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work()))
+}
+
+/// Sets a group's offsets to the start of every partition that it has read; answers whether that succeeded. A broker lets
+/// a stranger do so once the group is empty.
+fn forget_offsets(kafka: &str, prefix: &str, context: &str) -> Result<bool> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", format!("{prefix}{context}"))
+        .set("enable.auto.commit", "false")
+        .set_log_level(rdkafka::config::RDKafkaLogLevel::Critical)
+        .create()?;
+    let started = Instant::now();
+    while started.elapsed() < GROUP_EMPTY_WITHIN {
+        if let Ok(done) = try_to_forget(&consumer, prefix)
+            && done
+        {
+            return Ok(true);
+        }
+        // Until a broker that is away is back, or the sessions of the dead have ended.
+        let _ = consumer.poll(Duration::from_millis(500));
+    }
+    Ok(false)
+}
+
+fn try_to_forget(consumer: &BaseConsumer, prefix: &str) -> Result<bool> {
+    let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT)?;
+    let mut asked = TopicPartitionList::new();
+    for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
+        for partition in topic.partitions() {
+            asked.add_partition(topic.name(), partition.id());
+        }
+    }
+    let committed = consumer.committed_offsets(asked, REQUEST_TIMEOUT)?;
+    let mut start = TopicPartitionList::new();
+    for read in committed.elements().iter().filter(|e| matches!(e.offset(), Offset::Offset(_))) {
+        start.add_partition_offset(read.topic(), read.partition(), Offset::Offset(0))?;
+    }
+    if start.count() == 0 {
+        return Ok(false);
+    }
+    consumer.commit(&start, CommitMode::Sync)?;
+    Ok(true)
+}
+
+fn due(waiting: &BTreeMap<String, Instant>, now: Instant) -> Vec<String> {
+    waiting.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
+}
+
+/// The places of its code that a process passes when it does its work; none for who is not built on the shell.
+fn places(name: &str) -> Vec<Place> {
+    use Place::*;
+    let relay = [ProduceBefore, ProduceSent, ProduceAfter, DeleteAfter];
+    let reads = [SaveBefore, CommitBefore, CommitSent, CommitAfter, OffsetBefore, OffsetStored, OffsetCommitted];
+    let mut places = match name.split('#').next().unwrap_or_default() {
+        "relay" => relay.to_vec(),
+        "search" => reads.to_vec(),
+        "orders" | "payments" | "depot" | "orchestrator" | "notifications" => [&reads[..], &relay].concat(),
+        _ => Vec::new(),
+    };
+    match name.split('#').next().unwrap_or_default() {
+        "payments" => places.extend([CallBefore, CallAfter, TimerBefore, TimerAfter]),
+        "depot" | "orchestrator" | "orders" => places.extend([TimerBefore, TimerAfter]),
+        _ => {}
+    }
+    places
+}
+
+/// From how often a place is passed in the some twenty seconds that a process mostly lives.
+fn most_passes(place: Place) -> u64 {
+    match place {
+        Place::TimerBefore | Place::TimerAfter => 3,
+        Place::OffsetCommitted => 4,
+        Place::CallBefore | Place::CallAfter => 30,
+        Place::SaveBefore
+        | Place::CommitBefore
+        | Place::CommitSent
+        | Place::CommitAfter
+        | Place::ProduceBefore
+        | Place::ProduceSent
+        | Place::ProduceAfter
+        | Place::DeleteAfter
+        | Place::OffsetBefore
+        | Place::OffsetStored => 60,
+    }
+}
+
+async fn signal(pid: Option<u32>, signal: &str) -> Result<()> {
+    let Some(pid) = pid else { return Ok(()) };
+    // It may have ended a moment ago.
+    Command::new("kill").args([signal, &pid.to_string()]).stderr(std::process::Stdio::null()).status().await?;
+    Ok(())
+}
+
+/// Whether the kernel says that the process is stopped.
+fn is_stopped(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && line.contains('T'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_place_is_passed_by_somebody() {
+        let roles = crate::platform::ROLES.into_iter().chain(["relay#orders"]);
+        let passed: BTreeSet<_> = roles.flat_map(places).collect();
+        assert_eq!(passed, BTreeSet::from(Place::ALL));
+    }
+}

@@ -1,0 +1,216 @@
+//! `make battery`: everything that can fail fails, at once and again, under customers; exits 0 only if nothing was lost,
+//! doubled or told wrongly, and everything that was to strike did.
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use load::{
+    battery::{self, Fault, Options, Round, Tally},
+    interrupted,
+};
+use serde::Serialize;
+use std::{
+    io::IsTerminal as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Runs the platform through storms of faults on real servers, round after round, and judges each round by `mallctl verify`.
+///
+/// A round has a platform, databases and topics of its own. Rounds with odd numbers have short deadlines, so that sagas time
+/// out under the storm; in those with even numbers no order may end otherwise than its customer's story has it.
+#[derive(Parser)]
+#[command(after_help = "\
+Examples (under `servers run --three-brokers --own --`, which `make battery` does for you):
+  mall-battery --minutes 60                          an hour, 50 customers a second
+  mall-battery --minutes 5 --rate 20 --seed 7        shorter, with another storm
+  mall-battery --minutes 60 --report battery.json    the figures for a program, too
+
+Exit codes: 0 everything held, 1 something did not or a run proves nothing (INVALID), 2 wrong usage, 130 interrupted.")]
+struct Cli {
+    /// Rounds begin for so long; the last one is brought to its end
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    minutes: u32,
+    /// Customers that come in a second
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rate: u32,
+    /// Seconds for which a round's storm lasts
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(10..=3_600))]
+    storm_s: u32,
+    /// Mean milliseconds between strikes of the storm; commits are cut off and records repeated besides
+    #[arg(long, default_value_t = 3_500, value_parser = clap::value_parser!(u32).range(100..=60_000))]
+    strike_ms: u32,
+    /// Draws customers and storms
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Also writes everything to this file, as JSON
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+/// What the whole run came to.
+#[derive(Serialize)]
+struct Report {
+    seed: u64,
+    rate: u32,
+    minutes: f64,
+    orders: usize,
+    completed: usize,
+    /// Rounds in which something did not hold.
+    broken: usize,
+    /// Faults and fail-points that never struck: the run proves nothing of them.
+    missing: Vec<&'static str>,
+    totals: Tally,
+    rounds: Vec<Round>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let run = async {
+        match run(&cli).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("battery: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    };
+    // Dropping the run kills the platform that it has started.
+    tokio::select! {
+        code = run => code,
+        () = interrupted() => ExitCode::from(130),
+    }
+}
+
+async fn run(cli: &Cli) -> Result<bool> {
+    battery::servers_suit()?;
+    let options = Options {
+        seed: cli.seed,
+        storm: Duration::from_secs(cli.storm_s.into()),
+        rate: cli.rate,
+        every: Duration::from_millis(cli.strike_ms.into()),
+    };
+    let (begun, whole) = (Instant::now(), Duration::from_secs(u64::from(cli.minutes) * 60));
+    let mut rounds = Vec::new();
+    while begun.elapsed() < whole {
+        let number = rounds.len() + 1;
+        let round = one(&options, number).await.with_context(|| format!("round {number}"))?;
+        eprintln!("{:>4.0} min  {}", begun.elapsed().as_secs_f64() / 60.0, line(&round).join("  "));
+        rounds.push(round);
+    }
+    let report = sum(cli, begun.elapsed(), rounds);
+    if let Some(file) = &cli.report {
+        let json = serde_json::to_string_pretty(&report)?;
+        std::fs::write(file, json).with_context(|| format!("write {}", file.display()))?;
+    }
+    print(cli.output, &report)?;
+    Ok(report.broken == 0 && report.missing.is_empty())
+}
+
+/// A round, whose logs are kept when something does not hold.
+async fn one(options: &Options, number: usize) -> Result<Round> {
+    let folder = tempfile::Builder::new().prefix(&format!("mallbots-battery-{number}-")).tempdir()?;
+    let logs = || format!("logs are kept in {}", folder.path().display());
+    let watched = std::io::stderr().is_terminal();
+    let seen = |what: String| {
+        if watched {
+            eprint!("\r\x1b[Kround {number}: {what}");
+        }
+    };
+    let round = battery::round(options, number, folder.path(), seen).await.with_context(logs);
+    if watched {
+        eprint!("\r\x1b[K");
+    }
+    if !round.as_ref().is_ok_and(Round::holds) {
+        if let Ok(round) = &round {
+            std::fs::write(folder.path().join("verify.txt"), &round.verdict)?;
+            eprintln!("{}", round.verdict);
+            round.differing.iter().chain(&round.tally.unexplained).for_each(|what| eprintln!("{what}"));
+        }
+        eprintln!("round {number}: {}", logs());
+        let _ = folder.keep();
+    }
+    round
+}
+
+fn sum(cli: &Cli, took: Duration, rounds: Vec<Round>) -> Report {
+    let mut totals = Tally::default();
+    rounds.iter().for_each(|round| totals.merge(&round.tally));
+    Report {
+        seed: cli.seed,
+        rate: cli.rate,
+        minutes: took.as_secs_f64() / 60.0,
+        orders: rounds.iter().map(|r| r.orders).sum(),
+        completed: rounds.iter().map(|r| r.completed).sum(),
+        broken: rounds.iter().filter(|r| !r.holds()).count(),
+        missing: totals.missing(),
+        totals,
+        rounds,
+    }
+}
+
+const HEADER: [&str; 9] =
+    ["round", "deadlines", "orders", "completed", "as predicted", "deaths", "all ended", "verify", "verdict"];
+
+fn line(r: &Round) -> [String; 9] {
+    [
+        r.number.to_string(),
+        if r.patient { "long" } else { "short" }.to_owned(),
+        r.orders.to_string(),
+        r.completed.to_string(),
+        r.as_predicted.to_string(),
+        r.tally.deaths.to_string(),
+        r.all_ended_s.map_or("not all".to_owned(), |s| format!("{s:.1} s")),
+        format!("exit {}", r.verify),
+        if r.holds() { "ok" } else { "FAILED" }.to_owned(),
+    ]
+}
+
+fn print(format: Format, report: &Report) -> Result<()> {
+    if format == Format::Json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+        return Ok(());
+    }
+    let mut rounds = Table::new();
+    rounds.load_style(UTF8_FULL_CONDENSED).set_header(HEADER);
+    report.rounds.iter().for_each(|round| {
+        rounds.add_row(line(round));
+    });
+    println!("{rounds}");
+    let mut faults = Table::new();
+    faults.load_style(UTF8_FULL_CONDENSED).set_header(["fault", "times"]);
+    for fault in Fault::ALL {
+        let times = report.totals.faults.get(fault.name()).copied().unwrap_or(0);
+        faults.add_row([fault.name().to_owned(), times.to_string()]);
+    }
+    for (place, times) in &report.totals.places {
+        faults.add_row([format!("process died at {place}"), times.to_string()]);
+    }
+    println!("{faults}");
+    println!(
+        "{} orders in {:.0} min, {} completed; {} processes died; {} of {} rounds hold",
+        report.orders,
+        report.minutes,
+        report.completed,
+        report.totals.deaths,
+        report.rounds.len() - report.broken,
+        report.rounds.len()
+    );
+    if !report.missing.is_empty() {
+        println!("INVALID, these never struck: {}", report.missing.join(", "));
+    }
+    Ok(())
+}
