@@ -5,6 +5,7 @@
 mod doubles;
 mod storm;
 mod tally;
+mod writers;
 
 pub use tally::{Fault, Tally};
 
@@ -91,6 +92,21 @@ impl Round {
         let as_predicted = !self.patient || self.as_predicted == self.orders;
         in_time && as_predicted && self.verify == 0 && self.tally.unexplained.is_empty()
     }
+}
+
+/// A question of its own that was put besides the rounds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    /// What was done.
+    pub what: String,
+    /// What should not have been seen.
+    pub broken: Vec<String>,
+}
+
+/// The outbox under many writers and mortal relays, for so long.
+pub async fn outbox(seed: u64, lasts: Duration) -> Result<Check> {
+    writers::run(seed, lasts).await
 }
 
 /// Says early, with what to do about it, when the servers do not suit.
@@ -204,6 +220,7 @@ fn platform_options(folder: &Path, prefix: &str, patient: bool, postgres: &str) 
     let mut env: Vec<_> = deadlines.iter().map(own).collect();
     env.push(("MALLBOTS_LOG_FORMAT".to_owned(), "text".to_owned()));
     env.push(("MALLBOTS_POSTGRES".to_owned(), postgres.to_owned()));
+    env.push(("MALLBOTS_TRACE_RATIO".to_owned(), "0.01".to_owned()));
     PlatformOptions {
         separate: true,
         replicas: vec!["orchestrator#2", "payments#2", "relay#orders", "relay#orchestrator"],

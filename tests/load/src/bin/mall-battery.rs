@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use load::{
-    battery::{self, Fault, Options, Round, Tally},
+    battery::{self, Check, Fault, Options, Round, Tally},
     interrupted,
 };
 use serde::Serialize;
@@ -38,6 +38,9 @@ struct Cli {
     /// Seconds for which a round's storm lasts
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(10..=3_600))]
     storm_s: u32,
+    /// Seconds of the question that comes first: an outbox under 64 writers and three relays that die
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    writers_s: u32,
     /// Mean milliseconds between strikes of the storm; commits are cut off and records repeated besides
     #[arg(long, default_value_t = 3_500, value_parser = clap::value_parser!(u32).range(100..=60_000))]
     strike_ms: u32,
@@ -71,6 +74,7 @@ struct Report {
     broken: usize,
     /// Faults and fail-points that never struck: the run proves nothing of them.
     missing: Vec<&'static str>,
+    checks: Vec<Check>,
     totals: Tally,
     rounds: Vec<Round>,
 }
@@ -104,6 +108,8 @@ async fn run(cli: &Cli) -> Result<bool> {
         every: Duration::from_millis(cli.strike_ms.into()),
     };
     let (begun, whole) = (Instant::now(), Duration::from_secs(u64::from(cli.minutes) * 60));
+    let outbox = battery::outbox(cli.seed, Duration::from_secs(cli.writers_s.into())).await.context("the outbox")?;
+    eprintln!("{}: {}: {}", outbox.name, outbox.what, if outbox.broken.is_empty() { "ok" } else { "FAILED" });
     let mut rounds = Vec::new();
     while begun.elapsed() < whole {
         let number = rounds.len() + 1;
@@ -111,13 +117,13 @@ async fn run(cli: &Cli) -> Result<bool> {
         eprintln!("{:>4.0} min  {}", begun.elapsed().as_secs_f64() / 60.0, line(&round).join("  "));
         rounds.push(round);
     }
-    let report = sum(cli, begun.elapsed(), rounds);
+    let report = sum(cli, begun.elapsed(), rounds, vec![outbox]);
     if let Some(file) = &cli.report {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, json).with_context(|| format!("write {}", file.display()))?;
     }
     print(cli.output, &report)?;
-    Ok(report.broken == 0 && report.missing.is_empty())
+    Ok(report.broken == 0 && report.missing.is_empty() && report.checks.iter().all(|check| check.broken.is_empty()))
 }
 
 /// A round, whose logs are kept when something does not hold.
@@ -146,7 +152,7 @@ async fn one(options: &Options, number: usize) -> Result<Round> {
     round
 }
 
-fn sum(cli: &Cli, took: Duration, rounds: Vec<Round>) -> Report {
+fn sum(cli: &Cli, took: Duration, rounds: Vec<Round>, checks: Vec<Check>) -> Report {
     let mut totals = Tally::default();
     rounds.iter().for_each(|round| totals.merge(&round.tally));
     Report {
@@ -157,6 +163,7 @@ fn sum(cli: &Cli, took: Duration, rounds: Vec<Round>) -> Report {
         completed: rounds.iter().map(|r| r.completed).sum(),
         broken: rounds.iter().filter(|r| !r.holds()).count(),
         missing: totals.missing(),
+        checks,
         totals,
         rounds,
     }
@@ -200,6 +207,10 @@ fn print(format: Format, report: &Report) -> Result<()> {
         faults.add_row([format!("process died at {place}"), times.to_string()]);
     }
     println!("{faults}");
+    for check in &report.checks {
+        println!("{}: {}", check.name, check.what);
+        check.broken.iter().take(20).for_each(|broken| println!("BROKEN {broken}"));
+    }
     println!(
         "{} orders in {:.0} min, {} completed; {} processes died; {} of {} rounds hold",
         report.orders,
