@@ -83,13 +83,26 @@ impl Health {
     }
 }
 
+/// The ends of topics, by partition.
+type Ends = HashMap<&'static str, Vec<i64>>;
+/// Topic, partition, and the offset up to which it must be read.
+type Aim = (&'static str, i32, i64);
+
+/// A saga whose timer is due, and what must be read before it fires.
+struct Aimed {
+    kind: String,
+    id: Uuid,
+    due_ms: i64,
+    aims: Vec<Aim>,
+}
+
 /// The gate of the orchestrator's timers.
 pub struct RepliesRead<S: Store, L: Log> {
     shell: Shell<Orchestrator, S>,
     log: L,
     health: std::sync::Arc<Health>,
     /// By saga: the due time that was looked at, and how far each topic must be read before it fires.
-    targets: Mutex<HashMap<Uuid, (i64, Vec<(&'static str, i32, i64)>)>>,
+    targets: Mutex<HashMap<Uuid, (i64, Vec<Aim>)>>,
 }
 
 impl<S: Store, L: Log> RepliesRead<S, L> {
@@ -98,7 +111,7 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
     }
 
     /// The ends of all awaited topics now, after the deadlines; an error means that nothing fires.
-    async fn ends(&self) -> Result<HashMap<&'static str, Vec<i64>>, Error> {
+    async fn ends(&self) -> Result<Ends, Error> {
         let mut ends = HashMap::new();
         for topic in AWAITED {
             match self.log.end_offsets(topic).await {
@@ -114,11 +127,7 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
         Ok(ends)
     }
 
-    async fn aim(
-        &self,
-        key: &str,
-        ends: &HashMap<&'static str, Vec<i64>>,
-    ) -> Result<Vec<(&'static str, i32, i64)>, Error> {
+    async fn aim(&self, key: &str, ends: &Ends) -> Result<Vec<Aim>, Error> {
         let mut aims = Vec::new();
         for topic in AWAITED {
             let partition = self.log.partition(topic, key).await?;
@@ -127,42 +136,53 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
         Ok(aims)
     }
 
-    /// How far the partitions are read that others of the group read; nothing where we read all.
-    async fn read_by_others(
-        &self,
-        ends: &HashMap<&'static str, Vec<i64>>,
-    ) -> Result<HashMap<(String, i32), i64>, Error> {
-        let events = ends.iter().filter(|(topic, _)| **topic != topics::ORCHESTRATOR_REPLIES);
-        let places = events.flat_map(|(topic, ends)| (0..ends.len() as i32).map(|partition| (*topic, partition)));
-        let others: Vec<_> = places.filter(|(topic, at)| self.shell.position(topic, *at).is_none()).collect();
-        if others.is_empty() {
-            return Ok(HashMap::new());
+    /// How far the group has read what these sagas wait for, as far as we have not read it ourselves.
+    async fn read_by_others(&self, aimed: &[Aimed], ends: &Ends) -> HashMap<(String, i32), i64> {
+        let ours = aimed.iter().filter(|saga| saga.aims.iter().any(|aim| self.is_ours(aim)));
+        let behind: HashSet<(&str, i32)> = ours
+            .flat_map(|saga| &saga.aims)
+            .filter(|aim| self.shell.position(aim.0, aim.1).is_none_or(|read| read < reachable(aim, ends)))
+            .map(|aim| (aim.0, aim.1))
+            .collect();
+        if behind.is_empty() {
+            return HashMap::new();
         }
-        self.log.group_offsets(Orchestrator::NAME, &others).await
-    }
-
-    /// The end of a partition lies below an aim only when retention has deleted what was aimed at.
-    fn reached(
-        &self,
-        aims: &[(&'static str, i32, i64)],
-        ends: &HashMap<&'static str, Vec<i64>>,
-        others: &HashMap<(String, i32), i64>,
-    ) -> bool {
-        aims.iter().all(|(topic, partition, aim)| {
-            let aim = end_of(ends, topic, *partition).min(*aim);
-            let read = self.shell.position(topic, *partition);
-            let read = read.or_else(|| others.get(&((*topic).to_owned(), *partition)).copied());
-            read.is_some_and(|read| read >= aim)
+        let behind: Vec<_> = behind.into_iter().collect();
+        // What is not known counts as unread: sagas that need it wait, others need not.
+        self.log.group_offsets(Orchestrator::NAME, &behind).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "offsets of the group");
+            HashMap::new()
         })
     }
 
-    fn known(&self, id: Uuid, due_ms: i64) -> Option<Vec<(&'static str, i32, i64)>> {
+    /// Whether this is a saga's partition of replies, and read by us.
+    fn is_ours(&self, (topic, partition, _): &Aim) -> bool {
+        *topic == topics::ORCHESTRATOR_REPLIES && self.shell.position(topic, *partition).is_some()
+    }
+
+    /// Our own position may lag behind what is committed, where it was not known for a while after a rebalance.
+    fn reached(&self, aims: &[Aim], ends: &Ends, others: &HashMap<(String, i32), i64>) -> bool {
+        let is_read = |aim: &Aim| {
+            let (topic, partition, _) = *aim;
+            let read = self.shell.position(topic, partition);
+            read.max(others.get(&(topic.to_owned(), partition)).copied())
+                .is_some_and(|read| read >= reachable(aim, ends))
+        };
+        aims.iter().any(|aim| self.is_ours(aim)) && aims.iter().all(is_read)
+    }
+
+    fn known(&self, id: Uuid, due_ms: i64) -> Option<Vec<Aim>> {
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.get(&id).filter(|(at, _)| *at == due_ms).map(|(_, aims)| aims.clone())
     }
 }
 
-fn end_of(ends: &HashMap<&'static str, Vec<i64>>, topic: &str, partition: i32) -> i64 {
+/// The end of a partition lies below an aim only when retention has deleted what was aimed at.
+fn reachable((topic, partition, aim): &Aim, ends: &Ends) -> i64 {
+    end_of(ends, topic, *partition).min(*aim)
+}
+
+fn end_of(ends: &Ends, topic: &str, partition: i32) -> i64 {
     ends.get(topic).and_then(|e| e.get(usize::try_from(partition).unwrap_or_default())).copied().unwrap_or_default()
 }
 
@@ -173,8 +193,7 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
         let instances: HashMap<Uuid, Instance> =
             rows.iter().filter_map(|r| Some((r.id, serde_json::from_str(&r.state).ok()?))).collect();
         let ends = self.ends().await?;
-        let others = self.read_by_others(&ends).await?;
-        let (mut open, mut targets) = (Vec::new(), HashMap::new());
+        let (mut open, mut aimed, mut targets) = (Vec::new(), Vec::new(), HashMap::new());
         for (kind, id, due_ms) in due {
             let Some(instance) = instances.get(&id) else {
                 open.push((kind, id));
@@ -184,6 +203,10 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
                 Some(aims) => aims,
                 None => self.aim(&instance.progress.key, &ends).await?,
             };
+            aimed.push(Aimed { kind, id, due_ms, aims });
+        }
+        let others = self.read_by_others(&aimed, &ends).await;
+        for Aimed { kind, id, due_ms, aims } in aimed {
             if self.reached(&aims, &ends, &others) {
                 open.push((kind, id));
             } else {

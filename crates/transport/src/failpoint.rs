@@ -29,7 +29,7 @@ pub enum Place {
     /// The broker has acknowledged; the outbox still has the rows.
     ProduceAfter,
     DeleteAfter,
-    /// A batch has committed; nobody has been answered, and no offset is stored.
+    /// A batch has committed and its callers were answered; no offset is stored.
     OffsetBefore,
     OffsetStored,
     OffsetCommitted,

@@ -307,7 +307,11 @@ impl Log for KafkaLog {
         for (topic, partition) in places {
             asked.add_partition(&self.topic(topic), *partition);
         }
-        let read = move || Ok(offsets(&observer.committed_offsets(asked, REQUEST_TIMEOUT)?, &prefix));
+        let read = move || {
+            // It has no partitions: this only serves what the client has to say.
+            let _ = observer.poll(Duration::ZERO);
+            Ok(offsets(&observer.committed_offsets(asked, REQUEST_TIMEOUT)?, &prefix))
+        };
         let joined = tokio::task::spawn_blocking(read).await.map_err(|e| Error::retry("group offsets", e))?;
         joined.map_err(|e: KafkaError| Error::retry("group offsets", e))
     }

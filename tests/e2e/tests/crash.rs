@@ -6,25 +6,17 @@ use anyhow::Result;
 use load::{
     Crowd, Fault, Mall, Plan, Platform,
     crash::{self, ClientLog, Shift, Step},
+    plan,
 };
 use std::time::Duration;
 
 const ORDERS: usize = 100;
 const EVERY: Duration = Duration::from_millis(50);
 
-/// `MALLBOTS_TEST_SEED`, else another one each time.
-fn seed() -> Result<u64> {
-    match std::env::var("MALLBOTS_TEST_SEED") {
-        Ok(seed) => Ok(seed.parse()?),
-        Err(_) => Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs()),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_dies_in_mid_flight_nothing_is_lost_doubled_or_undone() -> Result<()> {
     crash::servers_can_be_killed()?;
-    let seed = seed()?;
-    println!("the same again with MALLBOTS_TEST_SEED={seed}");
+    let seed = plan::fresh_seed()?;
     let folder = tempfile::tempdir()?;
     let prefix = format!("crash{}", std::process::id());
     let mut platform = Platform::start(crash::options(folder.path().to_owned(), prefix, None)).await?;

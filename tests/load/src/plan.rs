@@ -155,6 +155,17 @@ fn planned(draw: &mut Draw, products: usize) -> Planned {
     Planned { scenario: scenario.unwrap_or(Scenario::PaysNow), items, cancel_at, trouble: None }
 }
 
+/// The seed of a test that draws another one each time: `MALLBOTS_TEST_SEED`, else the time; said, so that it can be given
+/// again.
+pub fn fresh_seed() -> anyhow::Result<u64> {
+    let seed = match std::env::var("MALLBOTS_TEST_SEED") {
+        Ok(seed) => seed.parse()?,
+        Err(_) => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs(),
+    };
+    println!("the same again with MALLBOTS_TEST_SEED={seed}");
+    Ok(seed)
+}
+
 /// SplitMix64: small, and the same on every machine.
 pub struct Draw(pub u64);
 

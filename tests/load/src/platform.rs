@@ -70,6 +70,8 @@ pub struct Platform {
 
 /// The process of all robots.
 pub const ROBOTS: &str = "robots";
+/// Where in its code a process is to die.
+const DIE_AT: &str = "MALLBOTS_DIE_AT";
 /// For a process that nobody calls.
 const ANY_PORT: &str = "127.0.0.1:0";
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -160,7 +162,7 @@ impl Platform {
     pub fn spawn_to_die(&mut self, role: &str, death: Option<Death>) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log(role))?;
         let mut command = Command::new(program("mallbots")?);
-        command.envs(&self.env).envs(death.map(|death| ("MALLBOTS_DIE_AT", death.to_string())));
+        command.envs(&self.env).env_remove(DIE_AT).envs(death.map(|death| (DIE_AT, death.to_string())));
         match role.split_once('#') {
             Some(("relay", context)) => {
                 command.args(["relay", "--context", context]);

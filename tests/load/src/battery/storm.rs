@@ -59,7 +59,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// SIGABRT: what a fail-point ends by.
 const ABORTED: i32 = 6;
 
-/// The contexts, whose consumer groups are replayed from the start, with their topics' count of partitions asked of the broker.
+/// The contexts whose consumer groups read from the start again.
 const CONTEXTS: [&str; 6] = ["orders", "payments", "depot", "orchestrator", "notifications", "search"];
 
 pub struct Storm<'a> {
@@ -136,6 +136,17 @@ impl<'a> Storm<'a> {
         self.down.is_empty() && self.paused.is_empty() && self.outage.is_none() && self.replay.is_none()
     }
 
+    /// Waits for servers that are away; nothing else may be done for a storm that was broken off.
+    pub async fn bring_servers_back(&mut self) -> Result<()> {
+        if let Some(outage) = self.outage.take() {
+            outage.await??;
+        }
+        if let Some(replay) = self.replay.take() {
+            replay.await??;
+        }
+        Ok(())
+    }
+
     /// What is still to die at a place of its code is killed and comes back without that fate.
     async fn be_calm(&mut self) -> Result<()> {
         self.calm = true;
@@ -197,12 +208,11 @@ impl<'a> Storm<'a> {
     /// Notes it where a process has died by itself.
     fn see(&mut self, name: &str) -> Result<()> {
         let Some(status) = self.platform.ended(name)? else { return Ok(()) };
-        match self.armed.remove(name) {
+        let log = crate::platform::tail(&self.platform.log(name));
+        let told = |death: &Death| log.contains(&format!("fail-point {}:", death.place.name()));
+        match self.armed.remove(name).filter(told) {
             Some(death) if status.signal() == Some(ABORTED) => self.tally.died_at(death.place),
-            _ => {
-                let log = self.platform.log(name);
-                self.tally.unexplained.push(format!("{name}: {status}\n{}", crate::platform::tail(&log)));
-            }
+            _ => self.tally.unexplained.push(format!("{name}: {status}\n{log}")),
         }
         self.bring_back_soon(name);
         Ok(())
@@ -285,8 +295,9 @@ impl<'a> Storm<'a> {
         let Some(name) = up.get(self.draw.below(up.len() as u64) as usize) else { return Ok(()) };
         let pid = self.platform.pid(name);
         signal(pid, "-STOP").await?;
-        let stopped = pid.is_some_and(is_stopped);
-        self.tally.add(Fault::Pause, u64::from(stopped));
+        // The kernel stops one thread after the other.
+        tokio::time::sleep(TICK).await;
+        self.tally.add(Fault::Pause, u64::from(pid.is_some_and(is_stopped)));
         let until = Instant::now() + self.between(PAUSED);
         self.paused.insert(name.clone(), until);
         Ok(())
@@ -313,7 +324,7 @@ impl<'a> Storm<'a> {
                 while brokers.len() > many.min(brokers.len()) {
                     brokers.swap_remove(self.draw.below(brokers.len() as u64) as usize);
                 }
-                self.tally.add(fault, 1);
+                self.tally.add(if brokers.len() == many { fault } else { Fault::Broker }, 1);
                 let away = self.between(BROKER_AWAY);
                 aside(move || async move {
                     for broker in &brokers {
@@ -399,7 +410,8 @@ fn due(waiting: &BTreeMap<String, Instant>, now: Instant) -> Vec<String> {
     waiting.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
 }
 
-/// The places of its code that a process passes when it does its work; none for who is not built on the shell.
+/// The places of its code that a process passes when it does its work; none for gateway, provider and robots, which are not
+/// built on the shell, and for stores, which has nothing to do once the mall is open.
 fn places(name: &str) -> Vec<Place> {
     use Place::*;
     let relay = [ProduceBefore, ProduceSent, ProduceAfter, DeleteAfter];

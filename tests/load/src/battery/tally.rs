@@ -97,8 +97,9 @@ impl Tally {
 
     /// Faults and fail-points that never struck.
     pub fn missing(&self) -> Vec<&'static str> {
-        let faults = Fault::ALL.map(Fault::name).into_iter().filter(|name| !self.faults.contains_key(name));
-        let places = Place::ALL.map(Place::name).into_iter().filter(|name| !self.places.contains_key(name));
+        let never = |counts: &BTreeMap<&str, u64>, name: &str| counts.get(name).is_none_or(|times| *times == 0);
+        let faults = Fault::ALL.map(Fault::name).into_iter().filter(|name| never(&self.faults, name));
+        let places = Place::ALL.map(Place::name).into_iter().filter(|name| never(&self.places, name));
         faults.chain(places).collect()
     }
 }
@@ -113,10 +114,12 @@ mod tests {
         assert_eq!(tally.missing().len(), Fault::ALL.len() + Place::ALL.len());
         let mut other = Tally::default();
         other.add(Fault::Kill, 2);
+        other.add(Fault::CommitCutAfter, 0);
         other.died_at(Place::CommitSent);
         tally.merge(&other);
         tally.merge(&other);
         assert_eq!((tally.deaths, tally.at(Place::CommitSent), tally.faults["process killed"]), (2, 2, 4));
         assert!(!tally.missing().contains(&"process killed") && !tally.missing().contains(&"commit.sent"));
+        assert!(tally.missing().contains(&Fault::CommitCutAfter.name()));
     }
 }
