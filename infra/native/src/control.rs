@@ -65,8 +65,8 @@ impl Control {
         &self.state.addresses
     }
 
-    /// Names and process ids of the servers that run now as processes of this machine: `kafka`, `postgres` (its first process),
-    /// `registry`, `jaeger`. Empty for containers of an engine that keeps them in a virtual machine.
+    /// Names and process ids of the servers that run now as processes of this machine: `kafka` (`kafka-2`, `kafka-3`), `postgres` (its
+    /// first process), `registry`, `jaeger`. Empty for containers of an engine that keeps them in a virtual machine.
     pub fn pids(&self) -> Vec<(String, u32)> {
         let servers = self.state.servers.iter();
         servers.filter_map(|server| Some((server.name().to_owned(), server.pid()?))).collect()

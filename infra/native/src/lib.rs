@@ -52,7 +52,9 @@ impl Servers {
             options.backend = Backend::from_env()?;
         }
         if options.three_brokers && matches!(options.backend, Backend::Compose | Backend::Containers) {
-            return Err(Error::NotOurs("three brokers are started as processes only: leave out the backend".into()));
+            return Err(Error::NotOurs(
+                "three brokers are started as processes only: give --backend native, or unset MALLBOTS_BACKEND".into(),
+            ));
         }
         match resolve::resolve(Addresses::from_env()?, &options, ask_docker) {
             Source::Given(addresses) => given(addresses, options.jaeger).await,

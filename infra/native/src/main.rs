@@ -32,7 +32,7 @@ Examples:
   servers run -- cargo test                   start, run a command with the addresses set, stop
   servers run --jaeger optional -- make demo-inner
   servers run --profile bench --backend native -- ./bench.sh
-  servers run --three-brokers --own -- ./kill-brokers.sh
+  servers run --three-brokers --own -- mall-battery --minutes 5
   servers fetch                               download and build everything, start nothing
   servers doctor                              what is found and what is missing
   servers kill-kafka; sleep 5; servers start-kafka     inside `servers run`

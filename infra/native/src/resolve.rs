@@ -58,6 +58,12 @@ mod tests {
     }
 
     #[test]
+    fn three_brokers_are_processes_whatever_docker_has_to_offer() {
+        let options = Options { three_brokers: true, ..Options::default() };
+        assert_eq!(resolve(None, &options, || panic!("asked")), Source::Native);
+    }
+
+    #[test]
     fn given_addresses_win_and_docker_is_not_even_asked() {
         for backend in [Backend::Auto, Backend::Native, Backend::Compose] {
             let source = resolve(Some(addresses()), &with(backend), || panic!("asked"));

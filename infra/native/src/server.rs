@@ -53,7 +53,7 @@ impl Server {
         Server { host: Host::Container(container), probe }
     }
 
-    /// `kafka`, `postgres`, `registry` or `jaeger`.
+    /// `kafka` (`kafka-2`, `kafka-3`), `postgres`, `registry` or `jaeger`.
     pub(crate) fn name(&self) -> &str {
         match &self.host {
             Host::Process(launch) => &launch.name,

@@ -20,7 +20,7 @@ async fn under_a_storm_of_faults_nothing_is_lost_doubled_or_told_wrongly() -> Re
     let options = Options {
         seed: plan::fresh_seed()?,
         storm: Duration::from_secs(30),
-        rate: 10,
+        rate: 8,
         every: Duration::from_millis(1_500),
     };
     let folder = tempfile::tempdir()?;

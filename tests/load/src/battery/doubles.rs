@@ -54,7 +54,6 @@ pub async fn run(
             () = &mut stop => break,
             // A broker may be away: the client goes on by itself.
             message = consumer.recv() => if let Ok(message) = message {
-                // Headers whose names are not text make the client's reader panic; ours never are.
                 doubler.meet(message.detach());
             },
             () = tokio::time::sleep(TICK) => {}

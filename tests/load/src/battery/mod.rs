@@ -3,6 +3,8 @@
 //! must end, and `mallctl verify` is the judge.
 
 mod doubles;
+mod groups;
+mod places;
 mod storm;
 mod tally;
 mod writers;

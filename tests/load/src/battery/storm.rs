@@ -1,16 +1,16 @@
 //! The storm: kills, stops and cuts off what the platform consists of, one thing after the other and many at once, and brings
 //! everything back.
 
-use super::tally::{Fault, Tally};
+use super::{
+    groups::forget_offsets,
+    places::{most_passes, places},
+    tally::{Fault, Tally},
+};
 use crate::{
     plan::Draw,
     platform::{Platform, ROBOTS},
 };
 use anyhow::{Context as _, Result};
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer as _},
-};
 use servers::Control;
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{process::Command, task::JoinHandle};
-use transport::failpoint::{Death, Place};
+use transport::failpoint::Death;
 
 /// One thing that strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,6 @@ const AWAY: [u64; 2] = [200, 1_500];
 const PAUSED: [u64; 2] = [7_000, 15_000];
 const BROKER_AWAY: [u64; 2] = [500, 6_000];
 const POSTGRES_AWAY: [u64; 2] = [200, 3_000];
-/// A killed consumer's session ends within this time, and its group is empty then.
-const GROUP_EMPTY_WITHIN: Duration = Duration::from_secs(25);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// SIGABRT: what a fail-point ends by.
 const ABORTED: i32 = 6;
 
@@ -364,89 +361,8 @@ fn aside<W: Future<Output = Result<()>>>(work: impl FnOnce() -> W + Send + 'stat
     tokio::task::spawn_blocking(move || runtime.block_on(work()))
 }
 
-/// Sets a group's offsets to the start of every partition that it has read; answers whether that succeeded. A broker lets
-/// a stranger do so once the group is empty.
-fn forget_offsets(kafka: &str, prefix: &str, context: &str) -> Result<bool> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .set("group.id", format!("{prefix}{context}"))
-        .set("enable.auto.commit", "false")
-        .set_log_level(rdkafka::config::RDKafkaLogLevel::Critical)
-        .create()?;
-    let started = Instant::now();
-    while started.elapsed() < GROUP_EMPTY_WITHIN {
-        if let Ok(done) = try_to_forget(&consumer, prefix)
-            && done
-        {
-            return Ok(true);
-        }
-        // Until a broker that is away is back, or the sessions of the dead have ended.
-        let _ = consumer.poll(Duration::from_millis(500));
-    }
-    Ok(false)
-}
-
-fn try_to_forget(consumer: &BaseConsumer, prefix: &str) -> Result<bool> {
-    let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT)?;
-    let mut asked = TopicPartitionList::new();
-    for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
-        for partition in topic.partitions() {
-            asked.add_partition(topic.name(), partition.id());
-        }
-    }
-    let committed = consumer.committed_offsets(asked, REQUEST_TIMEOUT)?;
-    let mut start = TopicPartitionList::new();
-    for read in committed.elements().iter().filter(|e| matches!(e.offset(), Offset::Offset(_))) {
-        start.add_partition_offset(read.topic(), read.partition(), Offset::Offset(0))?;
-    }
-    if start.count() == 0 {
-        return Ok(false);
-    }
-    consumer.commit(&start, CommitMode::Sync)?;
-    Ok(true)
-}
-
 fn due(waiting: &BTreeMap<String, Instant>, now: Instant) -> Vec<String> {
     waiting.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
-}
-
-/// The places of its code that a process passes when it does its work; none for gateway, provider and robots, which are not
-/// built on the shell, and for stores, which has nothing to do once the mall is open.
-fn places(name: &str) -> Vec<Place> {
-    use Place::*;
-    let relay = [ProduceBefore, ProduceSent, ProduceAfter, DeleteAfter];
-    let reads = [SaveBefore, CommitBefore, CommitSent, CommitAfter, OffsetBefore, OffsetStored, OffsetCommitted];
-    let mut places = match name.split('#').next().unwrap_or_default() {
-        "relay" => relay.to_vec(),
-        "search" => reads.to_vec(),
-        "orders" | "payments" | "depot" | "orchestrator" | "notifications" => [&reads[..], &relay].concat(),
-        _ => Vec::new(),
-    };
-    match name.split('#').next().unwrap_or_default() {
-        "payments" => places.extend([CallBefore, CallAfter, TimerBefore, TimerAfter]),
-        "depot" | "orchestrator" | "orders" => places.extend([TimerBefore, TimerAfter]),
-        _ => {}
-    }
-    places
-}
-
-/// From how often a place is passed in the some twenty seconds that a process mostly lives.
-fn most_passes(place: Place) -> u64 {
-    match place {
-        Place::TimerBefore | Place::TimerAfter => 3,
-        Place::OffsetCommitted => 4,
-        Place::CallBefore | Place::CallAfter => 30,
-        Place::SaveBefore
-        | Place::CommitBefore
-        | Place::CommitSent
-        | Place::CommitAfter
-        | Place::ProduceBefore
-        | Place::ProduceSent
-        | Place::ProduceAfter
-        | Place::DeleteAfter
-        | Place::OffsetBefore
-        | Place::OffsetStored => 60,
-    }
 }
 
 async fn signal(pid: Option<u32>, signal: &str) -> Result<()> {
@@ -460,17 +376,4 @@ async fn signal(pid: Option<u32>, signal: &str) -> Result<()> {
 fn is_stopped(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:") && line.contains('T'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_place_is_passed_by_somebody() {
-        let roles = crate::platform::ROLES.into_iter().chain(["relay#orders"]);
-        let passed: BTreeSet<_> = roles.flat_map(places).collect();
-        assert_eq!(passed, BTreeSet::from(Place::ALL));
-    }
 }
