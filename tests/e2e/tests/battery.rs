@@ -21,7 +21,7 @@ async fn under_a_storm_of_faults_nothing_is_lost_doubled_or_told_wrongly() -> Re
         seed: plan::fresh_seed()?,
         storm: Duration::from_secs(30),
         rate: 8,
-        every: Duration::from_millis(1_500),
+        every: Duration::from_millis(2_500),
     };
     let folder = tempfile::tempdir()?;
     let round = battery::round(&options, ROUND, folder.path(), |strike| println!("{strike}")).await?;

@@ -147,7 +147,7 @@ pub async fn round(options: &Options, number: usize, folder: &Path, seen: impl F
     let (env, orders_url) = (platform.env().clone(), platform.url("orders"));
     // Before the storm: the registry stands on a database that the storm takes away.
     let maker = Maker::new(seed).await?;
-    let mut storm = Storm::new(&mut platform, seed, options.every)?;
+    let mut storm = Storm::new(&mut platform, seed, options.every, options.rate)?;
     let (calm, _) = watch::channel(false);
     let (over, _) = watch::channel(false);
     cutting.store(true, Ordering::Relaxed);

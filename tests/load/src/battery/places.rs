@@ -22,7 +22,7 @@ pub(super) fn places(name: &str) -> Vec<Place> {
     places
 }
 
-/// From how often a place is passed in the some twenty seconds that a process mostly lives.
+/// The most passes before a death, at 35 customers a second: most processes live for some ten seconds.
 pub(super) fn most_passes(place: Place) -> u64 {
     match place {
         Place::TimerBefore | Place::TimerAfter => 3,

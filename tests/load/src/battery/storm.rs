@@ -67,6 +67,8 @@ pub struct Storm<'a> {
     deck: Vec<Strike>,
     /// Mean time between strikes.
     every: Duration,
+    /// Customers in a second.
+    rate: u32,
     next: Instant,
     calm: bool,
     /// Processes that are down, and when each comes back.
@@ -82,7 +84,7 @@ pub struct Storm<'a> {
 }
 
 impl<'a> Storm<'a> {
-    pub fn new(platform: &'a mut Platform, seed: u64, every: Duration) -> Result<Self> {
+    pub fn new(platform: &'a mut Platform, seed: u64, every: Duration, rate: u32) -> Result<Self> {
         let now = Instant::now();
         Ok(Self {
             platform,
@@ -91,6 +93,7 @@ impl<'a> Storm<'a> {
             tally: Tally::default(),
             deck: Vec::new(),
             every,
+            rate,
             next: now,
             calm: false,
             down: BTreeMap::new(),
@@ -233,7 +236,8 @@ impl<'a> Storm<'a> {
         let mut one = || places[self.draw.below(places.len() as u64) as usize];
         let (one, other) = (one(), one());
         let place = if self.tally.at(one) <= self.tally.at(other) { one } else { other };
-        Some(Death { place, nth: 1 + self.draw.below(most_passes(place)) })
+        let most = most_passes(place) * u64::from(self.rate) / 35;
+        Some(Death { place, nth: 1 + self.draw.below(most) })
     }
 
     async fn strike(&mut self, strike: Strike) -> Result<()> {
