@@ -41,7 +41,7 @@ impl CommitCutter {
     /// A way to the server of `url` (`postgres://user:password@host:port[/database]`). `decide` is asked at each commit.
     pub async fn start(url: &str, decide: impl Fn() -> Option<Cut> + Send + Sync + 'static) -> std::io::Result<Self> {
         let wrong = || std::io::Error::other("the address of Postgres is not postgres://user:password@host:port");
-        let (_, rest) = url.split_once('@').ok_or_else(wrong)?;
+        let (_, rest) = url.rsplit_once('@').ok_or_else(wrong)?;
         let server = rest.split('/').next().unwrap_or(rest).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = url.replace(&server, &listener.local_addr()?.to_string());

@@ -17,7 +17,7 @@ pub mod sender;
 
 pub use crash::{Fault, Outcome};
 pub use customers::{Crowd, Told};
-pub use interrupt::interrupted;
+pub use interrupt::unless_interrupted;
 pub use kiosk::{Answer, Kiosk};
 pub use mall::Mall;
 pub use plan::{Plan, Scenario};

@@ -281,6 +281,11 @@ pub(crate) fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
+/// The address that a variable holds, of a server that this program needs.
+pub(crate) fn address(variable: &str) -> Result<String> {
+    std::env::var(variable).with_context(|| format!("{variable} is not set: run this by `make`"))
+}
+
 /// A program of this workspace: built beside the one that runs.
 pub fn program(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;

@@ -37,7 +37,7 @@ pub struct Sender {
 impl Sender {
     /// `env` is the platform's: its topic prefix. The broker's address is that of the environment.
     pub fn new(env: &BTreeMap<String, String>) -> Result<Self> {
-        let kafka = std::env::var("MALLBOTS_KAFKA").context("MALLBOTS_KAFKA is not set: run this by `make`")?;
+        let kafka = crate::platform::address("MALLBOTS_KAFKA")?;
         let producer = ClientConfig::new()
             .set("bootstrap.servers", kafka)
             // So that the broker is the one to refuse, and refuses nobody for another's size.

@@ -144,9 +144,9 @@ impl Log for MemoryLog {
     }
 
     async fn group_offsets(&self, group: &str, places: &[(&str, i32)]) -> Result<HashMap<(String, i32), i64>, Error> {
-        let mut state = lock(&self.shared.state);
-        let group = state.groups.entry(group.to_owned()).or_default();
-        Ok(places.iter().map(|(topic, at)| ((*topic).to_owned(), *at)).map(|p| (p.clone(), group.offset(&p))).collect())
+        let state = lock(&self.shared.state);
+        let offset = |place: &(String, i32)| state.groups.get(group).map_or(0, |group| group.offset(place));
+        Ok(places.iter().map(|(topic, at)| ((*topic).to_owned(), *at)).map(|p| (p.clone(), offset(&p))).collect())
     }
 
     async fn partition(&self, _topic: &str, key: &str) -> Result<i32, Error> {

@@ -77,7 +77,7 @@ fn server(
     copy_folder(&files.kafka.join("formatted"), &data).doing(|| format!("make {}", data.display()))?;
     if node.id > 1 {
         let meta = data.join("meta.properties");
-        rename(&meta, node.id).doing(|| format!("write {}", meta.display()))?;
+        give_id(&meta, node.id).doing(|| format!("write {}", meta.display()))?;
     }
     let config = launch.folder.join("server.properties");
     std::fs::write(&config, properties(node, nodes, &data)).doing(|| format!("write {}", config.display()))?;
@@ -89,7 +89,7 @@ fn server(
 }
 
 /// Makes the first node's formatted folder another's: its id, and the id of the folder, which is 16 bytes in base64.
-fn rename(meta: &Path, id: usize) -> std::io::Result<()> {
+fn give_id(meta: &Path, id: usize) -> std::io::Result<()> {
     let text = std::fs::read_to_string(meta)?;
     let line = |line: &str| match line.split_once('=') {
         Some(("node.id", _)) => format!("node.id={id}\n"),

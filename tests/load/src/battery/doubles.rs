@@ -3,7 +3,7 @@
 
 use super::tally::Fault;
 use crate::plan::Draw;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{Consumer as _, StreamConsumer},
@@ -33,7 +33,7 @@ pub async fn run(
     seed: u64,
     stop: impl Future<Output = ()>,
 ) -> Result<Vec<(Fault, u64)>> {
-    let kafka = std::env::var("MALLBOTS_KAFKA").context("MALLBOTS_KAFKA is not set: run this by `make`")?;
+    let kafka = crate::platform::address("MALLBOTS_KAFKA")?;
     let prefix = env.get("MALLBOTS_TOPIC_PREFIX").cloned().unwrap_or_default();
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", &kafka).set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);

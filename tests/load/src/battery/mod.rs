@@ -13,7 +13,7 @@ pub use tally::{Fault, Tally};
 
 use crate::{
     Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told,
-    crash::{self, ClientLog},
+    crash::{self, ClientLog, ENDED_WITHIN},
     garbage::{self, Kind, Maker},
     plan::Draw,
     sender::Sender,
@@ -46,8 +46,6 @@ pub struct Options {
     pub every: Duration,
 }
 
-/// Every order must have ended this long after the last fault has healed.
-pub const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// Of a customer, beyond storm and healing.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A commit in so many is cut off, and in half of the cases it has taken effect.
@@ -83,7 +81,7 @@ pub struct Round {
     pub differing: Vec<String>,
     /// Records of our own streams that are still set aside.
     pub parked_by_mistake: Vec<String>,
-    /// From the last fault's end to the end of the last order; absent when one did not end.
+    /// From the last fault's end to the end of the last order, at most [`ENDED_WITHIN`]; absent when one did not end.
     pub all_ended_s: Option<f64>,
     pub verify: i32,
     #[serde(skip)]
@@ -274,7 +272,7 @@ fn platform_options(folder: &Path, prefix: &str, patient: bool, postgres: &str) 
 
 /// A way to Postgres that cuts commits off while the switch is on.
 async fn cutter(seed: u64) -> Result<(CommitCutter, Arc<AtomicBool>)> {
-    let url = std::env::var("MALLBOTS_POSTGRES").context("MALLBOTS_POSTGRES is not set: run this by `make`")?;
+    let url = crate::platform::address("MALLBOTS_POSTGRES")?;
     let cutting = Arc::new(AtomicBool::new(false));
     let (on, draw) = (cutting.clone(), Mutex::new(Draw(seed)));
     let decide = move || {

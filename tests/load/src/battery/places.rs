@@ -22,9 +22,10 @@ pub(super) fn places(name: &str) -> Vec<Place> {
     places
 }
 
-/// The most passes before a death, at 35 customers a second: most processes live for some ten seconds.
-pub(super) fn most_passes(place: Place) -> u64 {
-    match place {
+/// The most passes before a death while `rate` customers come a second: most processes live for some ten seconds. As found at
+/// 35 a second.
+pub(super) fn most_passes(place: Place, rate: u32) -> u64 {
+    let most = match place {
         Place::TimerBefore | Place::TimerAfter => 3,
         Place::OffsetCommitted => 4,
         Place::CallBefore | Place::CallAfter => 8,
@@ -38,7 +39,8 @@ pub(super) fn most_passes(place: Place) -> u64 {
         | Place::DeleteAfter
         | Place::OffsetBefore
         | Place::OffsetStored => 30,
-    }
+    };
+    (most * u64::from(rate) / 35).max(1)
 }
 
 #[cfg(test)]

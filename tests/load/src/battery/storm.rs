@@ -236,8 +236,7 @@ impl<'a> Storm<'a> {
         let mut one = || places[self.draw.below(places.len() as u64) as usize];
         let (one, other) = (one(), one());
         let place = if self.tally.at(one) <= self.tally.at(other) { one } else { other };
-        let most = most_passes(place) * u64::from(self.rate) / 35;
-        Some(Death { place, nth: 1 + self.draw.below(most) })
+        Some(Death { place, nth: 1 + self.draw.below(most_passes(place, self.rate)) })
     }
 
     async fn strike(&mut self, strike: Strike) -> Result<()> {
@@ -352,7 +351,7 @@ impl<'a> Storm<'a> {
             self.down.remove(&name);
             self.held.push(name);
         }
-        let kafka = std::env::var("MALLBOTS_KAFKA").context("MALLBOTS_KAFKA is not set: run this by `make`")?;
+        let kafka = crate::platform::address("MALLBOTS_KAFKA")?;
         let prefix = self.platform.env().get("MALLBOTS_TOPIC_PREFIX").cloned().unwrap_or_default();
         self.replay = Some(tokio::task::spawn_blocking(move || forget_offsets(&kafka, &prefix, context)));
         Ok(())

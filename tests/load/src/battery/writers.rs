@@ -75,7 +75,7 @@ pub async fn run(seed: u64, lasts: Duration) -> Result<Check> {
     let store = PgStore::new(&pool, Things::KINDS)?;
     let prefix = testkit::prefix();
     testkit::create_topics(&prefix, &[(TOPIC, 2)]).await;
-    let kafka = std::env::var("MALLBOTS_KAFKA").context("MALLBOTS_KAFKA is not set: run this by `make`")?;
+    let kafka = crate::platform::address("MALLBOTS_KAFKA")?;
     let things: Arc<Vec<Uuid>> = Arc::new((0..THINGS).map(|_| Uuid::now_v7()).collect());
     let new = things.iter().map(|id| Save { kind: KIND, expected: 0, row: thing(*id, 1, 0) }).collect();
     commit(&store, &Changes { saves: new, ..Changes::default() }).await?;
@@ -131,7 +131,7 @@ fn thing(id: Uuid, version: i64, emitted: i64) -> Row {
 /// A transaction with an id of its own in another database of the cluster, open as long as the client lives: what reads
 /// by the cluster's oldest transaction stands still.
 async fn long_transaction() -> Result<tokio_postgres::Client> {
-    let url = std::env::var("MALLBOTS_POSTGRES").context("MALLBOTS_POSTGRES is not set: run this by `make`")?;
+    let url = crate::platform::address("MALLBOTS_POSTGRES")?;
     let (client, connection) = tokio_postgres::connect(&format!("{url}/postgres"), tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
     client.batch_execute("BEGIN; SELECT pg_current_xact_id()").await?;

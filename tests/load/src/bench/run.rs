@@ -111,8 +111,8 @@ impl Bench {
             folder,
         };
         let platform = Platform::start(options).await?;
-        let kafka = std::env::var("MALLBOTS_KAFKA").context("MALLBOTS_KAFKA is not set: run it by `make bench`")?;
-        let url = std::env::var("MALLBOTS_POSTGRES").context("MALLBOTS_POSTGRES is not set")?;
+        let kafka = crate::platform::address("MALLBOTS_KAFKA")?;
+        let url = crate::platform::address("MALLBOTS_POSTGRES")?;
         let watcher = Arc::new(Watcher::start(&kafka, &format!("{prefix}.")).await?);
         let driver = Driver::connect(platform.url("orders"), watcher).await?;
         let bays = load.in_flight.max(load.approve_orders) * BAYS_PER_ORDER;

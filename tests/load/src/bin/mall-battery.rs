@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use load::{
     battery::{self, Check, Fault, Options, Round, Tally},
-    interrupted,
+    unless_interrupted,
 };
 use serde::Serialize;
 use std::{
@@ -83,22 +83,7 @@ struct Report {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let run = async {
-        match run(&cli).await {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("battery: {error:#}");
-                ExitCode::FAILURE
-            }
-        }
-    };
-    // Dropping the run kills the platform that it has started.
-    tokio::select! {
-        code = run => code,
-        () = interrupted() => ExitCode::from(130),
-    }
+    unless_interrupted("battery", run(&Cli::parse())).await
 }
 
 async fn run(cli: &Cli) -> Result<bool> {

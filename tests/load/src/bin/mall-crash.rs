@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use load::{
     Crowd, Fault, Mall, Outcome, Plan, Platform,
     crash::{self, ClientLog, Shift, Step},
-    interrupted,
+    unless_interrupted,
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -49,22 +49,7 @@ enum Format {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let run = async {
-        match crash_all(&cli).await {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("crash: {error:#}");
-                ExitCode::FAILURE
-            }
-        }
-    };
-    // Dropping the run kills the platform that it has started.
-    tokio::select! {
-        code = run => code,
-        () = interrupted() => ExitCode::from(130),
-    }
+    unless_interrupted("crash", crash_all(&Cli::parse())).await
 }
 
 async fn crash_all(cli: &Cli) -> Result<bool> {

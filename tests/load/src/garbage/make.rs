@@ -1,7 +1,7 @@
 //! One piece of garbage of each kind.
 
 use crate::{plan::Draw, sender::Stray};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use message::{
     Direction, EffectKey, Envelope, Headers, Message, Outcome, Outgoing, Refusal, SagaRef, Stream, headers as h,
 };
@@ -81,7 +81,7 @@ pub struct Maker {
 impl Maker {
     /// Asks the registry of the environment for the ids of our schemas.
     pub async fn new(seed: u64) -> Result<Self> {
-        let url = std::env::var("MALLBOTS_REGISTRY").context("MALLBOTS_REGISTRY is not set: run this by `make`")?;
+        let url = crate::platform::address("MALLBOTS_REGISTRY")?;
         Ok(Self { codec: Registry::new(&url)?.codec().await?, draw: Draw(seed) })
     }
 
