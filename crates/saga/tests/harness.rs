@@ -2,7 +2,15 @@
 
 mod toy;
 
-use saga::harness::{Script, check};
+use saga::{
+    Saga, Step, branch, call,
+    harness::{Script, check},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 use toy::*;
 
 fn script() -> Script {
@@ -28,4 +36,52 @@ fn every_scenario_of_the_toy_saga_ends_with_a_clean_slate() {
 #[test]
 fn so_does_every_scenario_in_which_one_wait_is_passed_by() {
     assert!(check(&trip(), &TripAsked { no_meal: true, ..asked() }, &script()) > 100);
+}
+
+/// A bag packed by several people beside each other, and who was done before whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Packed {
+    trip: u32,
+    by: Vec<String>,
+}
+
+type Orders = Arc<Mutex<BTreeSet<String>>>;
+
+/// Packs, and puts into `orders` in which order everybody was done.
+fn packs(who: &'static str, orders: &Orders) -> Step<Packed, saga::Calls<ReserveBag>, saga::Undoable> {
+    let orders = orders.clone();
+    let keep = move |p: &mut Packed, _: BagReserved| {
+        p.by.push(who.to_owned());
+        orders.lock().unwrap().insert(p.by.concat());
+    };
+    call(|p: &Packed| ReserveBag { trip: p.trip }).keep(keep).named(who).undo(|p: &Packed| ReleaseBag { trip: p.trip })
+}
+
+/// In which orders the harness lets everybody be done.
+fn orders<const N: usize>(branches: [&[&'static str]; N]) -> Vec<String> {
+    let orders = Orders::default();
+    let alone = |who: &&[&'static str]| who.iter().fold(branch(), |b, who| b.step(packs(who, &orders)));
+    let saga = Saga::named("packing", 1)
+        .starts_on(|e: &TripAsked| Packed { trip: e.trip, by: Vec::new() })
+        .key(|p| p.trip.to_string())
+        .together(branches.each_ref().map(alone))
+        .pivot(call(|p: &Packed| Pay { trip: p.trip, amount: 1 }))
+        .build();
+    check(&saga, &asked(), &script());
+    let everybody = branches.concat().len();
+    let orders = orders.lock().unwrap().clone();
+    orders.into_iter().filter(|by| by.len() == everybody).collect()
+}
+
+#[test]
+fn parallel_answers_come_in_every_order_that_keeps_each_branchs_own() {
+    assert_eq!(orders([&["a"], &["b"], &["c"]]), ["abc", "acb", "bac", "bca", "cab", "cba"]);
+    assert_eq!(orders([&["a", "b"], &["x", "y"]]), ["abxy", "axby", "axyb", "xaby", "xayb", "xyab"]);
+    assert_eq!(orders([&["a"], &["b"], &["c"], &["d"]]).len(), 24);
+}
+
+#[test]
+fn of_five_parallel_steps_each_branch_goes_first_once() {
+    let alone: [&[&str]; 5] = [&["a"], &["b"], &["c"], &["d"], &["e"]];
+    assert_eq!(orders(alone), ["abcde", "bcdea", "cdeab", "deabc", "eabcd"]);
 }

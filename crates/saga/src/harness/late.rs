@@ -92,7 +92,7 @@ impl Harness<'_> {
 }
 
 /// Tries later and later moments until the saga has ended before the answer comes.
-fn at_every_moment(mut scenario: impl FnMut(usize) -> bool) {
+pub(super) fn at_every_moment(mut scenario: impl FnMut(usize) -> bool) {
     let mut late = 0;
     while scenario(late) {
         late += 1;
@@ -100,7 +100,7 @@ fn at_every_moment(mut scenario: impl FnMut(usize) -> bool) {
 }
 
 /// Lets `late` things happen, then the overdue answer come, then everything else. False when the saga ended before.
-fn come_late(
+pub(super) fn come_late(
     run: &mut Run<'_>,
     react: &mut dyn FnMut(&Sent) -> Reaction,
     overdue: impl Fn(&Run<'_>) -> Sent,
@@ -114,7 +114,7 @@ fn come_late(
     went_on
 }
 
-fn first(step: &RawStep, direction: Direction) -> impl Fn(&Run<'_>) -> Sent {
+pub(super) fn first(step: &RawStep, direction: Direction) -> impl Fn(&Run<'_>) -> Sent {
     move |run| {
         let sent = run.driver.sent.iter().find(|s| is_of(s, step, direction));
         sent.unwrap_or_else(|| panic!("{} was never sent", step.name)).clone()
@@ -126,7 +126,7 @@ fn count(run: &Run<'_>, step: &RawStep, direction: Direction) -> usize {
 }
 
 /// Reacts so to the first send only, and accepts everything else.
-fn once(step: &RawStep, direction: Direction, reaction: Reaction) -> impl FnMut(&Sent) -> Reaction {
+pub(super) fn once(step: &RawStep, direction: Direction, reaction: Reaction) -> impl FnMut(&Sent) -> Reaction {
     let mut left = 1;
     move |sent| {
         let now = is_of(sent, step, direction) && left > 0;

@@ -1,16 +1,19 @@
-//! The harness every saga passes: each step refused, each timed out, a cancel before each, each undo failing, every
-//! kind of late and repeated reply in every later state. After each run the modelled participants must hold nothing that the
-//! saga's end does not promise.
+//! The harness every saga passes: each step refused, each timed out, a cancel before each, each undo failing, once, for
+//! ever and a thousand times, every kind of late and repeated reply in every later state, each command delivered twice,
+//! every order of parallel answers. After each run the modelled participants must hold nothing that the saga's end does
+//! not promise.
 
 mod driver;
 mod late;
+mod orders;
 mod run;
+mod twice;
 
 pub use driver::{Driver, SAGA_ID, Sent};
 pub use run::Script;
 
 use crate::{
-    Definition, Input, Lifecycle, Phase, Reply, Verb,
+    AlarmCode, Definition, Input, Lifecycle, Phase, Reply, Verb,
     definition::{Kind, Nature, RawStep},
 };
 use message::{Direction, Event, Message, Outcome, Refusal};
@@ -33,8 +36,11 @@ pub fn check<E: Event>(definition: &Definition, event: &E, script: &Script) -> u
     harness.each_wait_timed_out();
     harness.cancelled_before_each_input();
     harness.each_undo_failing();
+    harness.each_undo_failing_a_thousand_times();
     harness.every_reply_repeated();
     harness.every_reply_contradicted();
+    harness.each_command_delivered_twice();
+    harness.every_order_of_parallel_answers();
     harness.runs
 }
 
@@ -44,6 +50,9 @@ struct Harness<'a> {
     script: &'a Script,
     runs: usize,
 }
+
+/// How often an undo fails before it succeeds: many times what any policy allows.
+const MANY: usize = 1_000;
 
 const ACCEPT: fn(&Sent) -> Reaction = |_| Reaction::Accept;
 
@@ -180,6 +189,33 @@ impl<'a> Harness<'a> {
         }
     }
 
+    /// Each undo fails more often than any budget allows, and an operator retries whenever it is stuck: it is never given
+    /// up, and each time that it is stuck an alarm says so.
+    fn each_undo_failing_a_thousand_times(&mut self) {
+        for step in self.definition.steps().filter(|s| s.undo.is_some()) {
+            for reaction in [Reaction::Refuse, Reaction::ActSilently, Reaction::Lose] {
+                let scenario = format!("the undo of {} failing a thousand times ({reaction:?})", step.name);
+                let (mut run, mut failures) = (self.turned_back(), 0);
+                let mut react = |sent: &Sent| {
+                    let fails = is_of(sent, step, Direction::Undo) && failures < MANY;
+                    failures += usize::from(fails);
+                    if fails { reaction } else { Reaction::Accept }
+                };
+                run.finish(&mut react);
+                for stuck in 1.. {
+                    if run.driver.phase() != Phase::Stuck {
+                        break;
+                    }
+                    assert_eq!(run.alarms(AlarmCode::Stuck), stuck, "{scenario}: each stuck undo has its alarm (I4)");
+                    run.driver.apply(operator(Verb::Retry));
+                    run.finish(&mut react);
+                }
+                assert_eq!(failures, MANY, "{scenario}: it was given up");
+                run.check_end(Phase::Compensated, &scenario);
+            }
+        }
+    }
+
     /// A run that was cancelled at the last moment: everything that can be undone is being undone.
     fn turned_back(&mut self) -> Run<'a> {
         let mut run = self.run();
@@ -266,6 +302,5 @@ fn operator(verb: Verb) -> Input {
 fn assert_stuck(run: &Run<'_>, scenario: &str) {
     let driver = &run.driver;
     assert_eq!(driver.phase(), Phase::Stuck, "{scenario}: should be stuck: {:#?}", driver.progress);
-    let alarmed = driver.alarms.iter().any(|(code, _)| *code == crate::AlarmCode::Stuck);
-    assert!(alarmed, "{scenario}: stuck without an alarm (I4)");
+    assert!(run.alarms(AlarmCode::Stuck) > 0, "{scenario}: stuck without an alarm (I4)");
 }

@@ -2,7 +2,7 @@
 //! the end whether what they hold is what the saga's end promises.
 
 use super::{Driver, Sent};
-use crate::{ChildEnd, Definition, Input, Phase, Reply, WakeOn, definition::Kind};
+use crate::{AlarmCode, ChildEnd, Definition, Input, Phase, Reply, WakeOn, definition::Kind};
 use message::{Command, Direction, EffectKey, Event, Message, Outcome, Refusal};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -53,13 +53,33 @@ enum Fence {
     Undone,
 }
 
+/// One thing that can happen next.
+pub(super) enum Next {
+    /// A participant takes this command.
+    Command(Sent),
+    /// The event comes for which `step` waits.
+    Event { step: String, event: Input },
+}
+
+impl Next {
+    /// The step that it happens to.
+    pub fn step(&self) -> &str {
+        match self {
+            Self::Command(sent) => &sent.effect.step,
+            Self::Event { step, .. } => step,
+        }
+    }
+}
+
 /// One run of a saga from its start.
 pub(super) struct Run<'a> {
     pub driver: Driver<'a>,
     script: &'a Script,
     fences: BTreeMap<EffectKey, Fence>,
-    /// How many of `driver.sent` were seen by a participant.
-    seen: usize,
+    /// Commands that no participant has taken yet, in the order they were sent.
+    on_the_way: Vec<Sent>,
+    /// How many of `driver.sent` were put on their way.
+    put: usize,
     /// Every reply and event that came, for bringing them again.
     pub came: Vec<Input>,
     /// The wait whose event never comes.
@@ -72,32 +92,54 @@ const MAX_STEPS: usize = 10_000;
 impl<'a> Run<'a> {
     pub fn start(definition: &'a Definition, event: &Value, script: &'a Script) -> Self {
         let driver = Driver::start(definition, event);
-        Self { driver, script, fences: BTreeMap::new(), seen: 0, came: Vec::new(), held_back: None }
+        let (fences, on_the_way, came) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { driver, script, fences, on_the_way, put: 0, came, held_back: None }
     }
 
     /// Lets one thing happen: a participant takes a command, else an event comes, else time passes. False when nothing
     /// is left to happen.
     pub fn step(&mut self, react: &mut dyn FnMut(&Sent) -> Reaction) -> bool {
-        if let Some(sent) = self.driver.sent.get(self.seen).cloned() {
-            self.seen += 1;
-            self.take(&sent, react(&sent));
-            return true;
+        self.step_in(&mut |_| 0, react)
+    }
+
+    /// As [`Run::step`], and `choose` says which of the things that can happen next does.
+    fn step_in(&mut self, choose: &mut dyn FnMut(&[Next]) -> usize, react: &mut dyn FnMut(&Sent) -> Reaction) -> bool {
+        let mut possible = self.possible();
+        if possible.is_empty() {
+            return self.driver.fire_next();
         }
-        if let Some(event) = self.awaited_event() {
-            self.come(event);
-            return true;
+        match possible.swap_remove(choose(&possible)) {
+            Next::Command(sent) => {
+                self.on_the_way.retain(|s| *s != sent);
+                self.take(&sent, react(&sent));
+            }
+            Next::Event { event, .. } => self.come(event),
         }
-        self.driver.fire_next()
+        true
     }
 
     /// Steps until nothing is left to happen, which is the end or an operator's turn.
     pub fn finish(&mut self, react: &mut dyn FnMut(&Sent) -> Reaction) {
+        self.finish_in(&mut |_| 0, react);
+    }
+
+    /// As [`Run::finish`], in the order that `choose` says.
+    pub fn finish_in(&mut self, choose: &mut dyn FnMut(&[Next]) -> usize, react: &mut dyn FnMut(&Sent) -> Reaction) {
         for _ in 0..MAX_STEPS {
-            if !self.step(react) {
+            if !self.step_in(choose, react) {
                 return;
             }
         }
         panic!("the saga does not come to an end: {:#?}", self.driver.progress);
+    }
+
+    /// Whatever can happen without time passing. Commands of one step come in the order they were sent.
+    fn possible(&mut self) -> Vec<Next> {
+        self.on_the_way.extend_from_slice(&self.driver.sent[self.put..]);
+        self.put = self.driver.sent.len();
+        let is_first = |at: usize, sent: &Sent| self.on_the_way[..at].iter().all(|s| s.effect.step != sent.effect.step);
+        let commands = self.on_the_way.iter().enumerate().filter(|(at, sent)| is_first(*at, sent));
+        commands.map(|(_, sent)| Next::Command(sent.clone())).chain(self.awaited_events()).collect()
     }
 
     /// Delivers a command to the participant that it is for.
@@ -146,7 +188,12 @@ impl<'a> Run<'a> {
         reply(sent, Outcome::Ok, name, body.clone())
     }
 
-    fn awaited_event(&self) -> Option<Input> {
+    /// How many alarms of this kind there were.
+    pub fn alarms(&self, code: AlarmCode) -> usize {
+        self.driver.alarms.iter().filter(|(c, _)| *c == code).count()
+    }
+
+    fn awaited_events(&self) -> Vec<Next> {
         let is_answer = |on: &WakeOn| matches!(on, WakeOn::AnswerOrDeadline(_) | WakeOn::Operator);
         let wakes = self
             .driver
@@ -154,13 +201,16 @@ impl<'a> Run<'a> {
             .wakes()
             .into_iter()
             .filter(|w| is_answer(&w.on) && self.held_back != Some(w.step.as_str()));
-        wakes.filter_map(|wake| self.driver.definition.step(&wake.step)).find_map(|step| match &step.kind {
+        let steps = wakes.filter_map(|wake| self.driver.definition.step(&wake.step));
+        let events = steps.filter_map(|step| match &step.kind {
             Kind::Wait(wait) => {
                 let body = self.script.events.get(wait.on.name)?.clone();
-                Some(Input::Event { name: wait.on.name.to_owned(), body })
+                let event = Input::Event { name: wait.on.name.to_owned(), body };
+                Some(Next::Event { step: step.name.clone(), event })
             }
             Kind::Started | Kind::Call(_) | Kind::Child(_) => None,
-        })
+        });
+        events.collect()
     }
 
     /// The slate is as clean as the saga's end promises, and the history replays.
