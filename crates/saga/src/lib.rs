@@ -47,6 +47,14 @@
 //! }
 //! ```
 
+// The tests in here share the toy saga of those in `tests/`, which knows this crate by its name.
+#[cfg(test)]
+extern crate self as saga;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/toy/mod.rs"]
+mod toy;
+
 mod builder;
 mod cause;
 mod definition;

@@ -28,14 +28,27 @@ fn script() -> Script {
         .event(MealChosen { trip: 7 })
 }
 
+/// The number of runs, so that a scenario that is left out is missed. It changes with the harness and the toy saga.
 #[test]
 fn every_scenario_of_the_toy_saga_ends_with_a_clean_slate() {
-    assert!(check(&trip(), &asked(), &script()) > 100);
+    assert_eq!(check(&trip(), &asked(), &script()), 1_139);
 }
 
 #[test]
 fn so_does_every_scenario_in_which_one_wait_is_passed_by() {
-    assert!(check(&trip(), &TripAsked { no_meal: true, ..asked() }, &script()) > 100);
+    assert_eq!(check(&trip(), &TripAsked { no_meal: true, ..asked() }, &script()), 990);
+}
+
+#[test]
+#[should_panic(expected = "all goes well: the end is not the expected one")]
+fn a_world_in_which_nothing_goes_well_is_none_to_check_in() {
+    check(&trip(), &asked(), &script().event(PassportChecked { trip: 7, valid: false }));
+}
+
+#[test]
+#[should_panic(expected = "the script has no answer to mallbots.toy.HoldSeat")]
+fn a_script_must_have_an_answer_to_every_command() {
+    check(&trip(), &asked(), &Script::new());
 }
 
 /// A bag packed by several people beside each other, and who was done before whom.

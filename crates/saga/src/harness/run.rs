@@ -244,3 +244,22 @@ fn reply(sent: &Sent, outcome: Outcome, name: &str, body: Value) -> Input {
     let (effect, attempt) = (sent.effect.clone(), sent.attempt);
     Input::Reply(Reply { effect, attempt, outcome, name: name.to_owned(), body })
 }
+
+/// For tests of what is said of runs that go wrong.
+#[cfg(test)]
+impl Run<'_> {
+    /// The participant has carried out the step, whoever asked for it.
+    pub fn apply(&mut self, step: &str, round: u32) {
+        self.fences.insert(self.driver.progress.effect_key(step, Direction::Do, round), Fence::Applied);
+    }
+
+    /// The participant has lost what it had on record.
+    pub fn forget(&mut self, step: &str, round: u32) {
+        self.fences.remove(&self.driver.progress.effect_key(step, Direction::Do, round));
+    }
+
+    pub fn has_applied(&self, step: &str, round: u32) -> bool {
+        let effect = self.driver.progress.effect_key(step, Direction::Do, round);
+        self.fences.get(&effect) == Some(&Fence::Applied)
+    }
+}
