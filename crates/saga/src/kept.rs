@@ -55,4 +55,11 @@ mod tests {
         assert_eq!(data.read::<Value>().unwrap()["seat"], 12);
         assert!(data.read::<u32>().is_err());
     }
+
+    #[test]
+    fn data_is_equal_when_its_text_is() {
+        let seat = |n: u32| Kept::of(&json!({ "seat": n })).unwrap();
+        assert_eq!(seat(12), seat(12));
+        assert_ne!(seat(12), seat(13));
+    }
 }

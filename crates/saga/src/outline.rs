@@ -96,9 +96,10 @@ fn again(policy: &RetryPolicy) -> String {
 
 fn duration(ms: u64) -> String {
     match ms {
-        _ if ms >= 3_600_000 && ms.is_multiple_of(3_600_000) => format!("{} h", ms / 3_600_000),
-        _ if ms >= 60_000 && ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
-        _ if ms >= 1_000 && ms.is_multiple_of(1_000) => format!("{} s", ms / 1_000),
+        0 => "0 ms".to_owned(),
+        _ if ms.is_multiple_of(3_600_000) => format!("{} h", ms / 3_600_000),
+        _ if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
+        _ if ms.is_multiple_of(1_000) => format!("{} s", ms / 1_000),
         _ => format!("{ms} ms"),
     }
 }
@@ -106,4 +107,19 @@ fn duration(ms: u64) -> String {
 /// Writing to a string cannot fail.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_the_largest_unit_that_fits_evenly() {
+        let told =
+            [(0, "0 ms"), (999, "999 ms"), (1_000, "1 s"), (1_500, "1500 ms"), (60_000, "1 min"), (90_000, "90 s")];
+        let longer = [(3_600_000, "1 h"), (5_400_000, "90 min"), (7_200_000, "2 h"), (3_601_000, "3601 s")];
+        for (ms, text) in told.into_iter().chain(longer) {
+            assert_eq!(duration(ms), text);
+        }
+    }
 }

@@ -66,6 +66,33 @@ mod tests {
         }
     }
 
+    /// Histories hold the delays, so whatever changes one stops the sagas in flight from being replayed.
+    #[test]
+    fn delays_stay_what_they_were() {
+        let delays: Vec<_> = (1..=5).map(|nth| EXPONENTIAL.delay_ms(nth, u64::from(nth))).collect();
+        assert_eq!(delays, [56, 157, 328, 403, 836]);
+        assert_eq!(RetryPolicy::Fixed { ms: 70, budget: 2 }.delay_ms(2, 9), 70);
+        assert_eq!(RetryPolicy::None.delay_ms(1, 9), 0);
+    }
+
+    /// The published test vectors of both.
+    #[test]
+    fn seeds_are_mixed_by_split_mix_64_and_names_hashed_by_fnv_1a() {
+        assert_eq!([mix(0), mix(0x9e37_79b9_7f4a_7c15)], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
+        assert_eq!(
+            [hash(""), hash("a"), hash("foobar")].map(|h| format!("{h:x}")),
+            ["cbf29ce484222325", "af63dc4c8601ec8c", "85944171f73967e8"]
+        );
+    }
+
+    #[test]
+    fn a_policys_budget_is_the_number_of_tries_after_the_first() {
+        assert_eq!(
+            [RetryPolicy::None, RetryPolicy::Fixed { ms: 1, budget: 3 }, EXPONENTIAL].map(|p| p.budget()),
+            [0, 3, 9]
+        );
+    }
+
     #[test]
     fn the_seed_alone_decides_the_jitter() {
         let delays: std::collections::BTreeSet<_> = (0..50).map(|seed| EXPONENTIAL.delay_ms(4, seed)).collect();

@@ -202,6 +202,42 @@ impl<'a> Turn<'a> {
     fn seed(&self, step: &str, direction: Direction, nth: u32) -> u64 {
         let id = self.p.saga_id.as_u128();
         let id = (id >> 64) as u64 ^ id as u64;
-        retry::mix(id ^ retry::hash(step) ^ retry::hash(direction.as_str()).rotate_left(nth % 64))
+        retry::mix(id ^ retry::hash(step) ^ retry::hash(direction.as_str()).rotate_left(nth))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::{asked, trip};
+    use message::Direction::{Do, Undo};
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    fn seed(saga_id: u128, step: &str, direction: Direction, nth: u32) -> u64 {
+        let saga = trip();
+        let (p, _) = start(&saga, Uuid::from_u128(saga_id), &json!(asked())).unwrap();
+        Turn { definition: &saga, p, effects: Vec::new() }.seed(step, direction, nth)
+    }
+
+    #[test]
+    fn sagas_steps_directions_and_tries_have_seeds_of_their_own() {
+        let mut seeds = BTreeSet::new();
+        for (id, step) in [(1, "pay"), (2, "pay"), (1 << 64, "pray"), (3 << 64, "pay"), (1, "send-ticket")] {
+            for (direction, nth) in [(Do, 1), (Do, 2), (Undo, 1), (Undo, 2), (Undo, 3)] {
+                seeds.insert(seed(id, step, direction, nth));
+            }
+        }
+        assert_eq!(seeds.len(), 25);
+    }
+
+    /// Histories hold the delays that follow from them.
+    #[test]
+    fn seeds_stay_what_they_were() {
+        let id = 0x0195_3c1e_8f02_7a43_9c55_0123_4567_89ab;
+        assert_eq!(
+            [seed(id, "hold-seat", Do, 2), seed(id, "pay", Undo, 70)],
+            [17_002_855_236_222_234_433, 11_014_638_480_397_681_907]
+        );
     }
 }
