@@ -3,7 +3,7 @@
 mod toy;
 
 use saga::{
-    ChildEnd, Counted, Input, Phase, Route, Saga, Verb, branch, call, child,
+    ChildEnd, Counted, DoState, Input, Phase, Route, Saga, Verb, branch, call, child,
     harness::SAGA_ID,
     replay, started,
     transcript::{Transcript, given},
@@ -154,6 +154,14 @@ fn a_cancel_before_the_pivot_undoes_what_is_done_and_what_is_in_flight() {
         .sends_exactly(CloseTrip { trip: 7, code: "platform.cancelled".into(), cancelled: true })
         .accepted(TripClosed {})
         .ends_compensated("platform.cancelled");
+}
+
+#[test]
+fn what_was_sent_is_in_doubt_when_the_saga_turns_back_and_what_was_waited_for_is_not() {
+    let saga = trip();
+    let t = seated(&saga).event(MealChosen { trip: 7 }).sends("toy.BookMeal").signal_cancel("no");
+    let state = |step: &str| t.progress().steps[step].rounds[0].forward.state;
+    assert_eq!((state("book-meal"), state("passport-checked")), (DoState::InDoubt, DoState::Skipped));
 }
 
 #[test]

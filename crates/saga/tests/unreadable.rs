@@ -35,3 +35,16 @@ fn a_pivot_whose_command_cannot_be_built_was_not_sent_so_a_cancel_still_undoes()
     let t = t.alarms("saga.unreadable_data").is_stuck_at("pay").sends_nothing();
     t.signal_cancel("no").ends_compensated("platform.cancelled");
 }
+
+#[test]
+fn a_step_whose_command_cannot_be_built_was_not_sent_so_its_undo_is_not_either() {
+    let saga = Saga::named("weighed", 1)
+        .starts_on(weighed)
+        .key(|w: &Weighed| w.trip.to_string())
+        .step(call(|w: &Weighed| HoldSeat { trip: w.trip }).keep(lose_weight))
+        .step(call(|w: &Weighed| BookMeal { trip: w.trip }).undo(|w: &Weighed| CancelMeal { trip: w.trip }))
+        .build();
+    let t = given(&saga, asked()).sends("toy.HoldSeat").accepted(SeatHeld { seat: 1 });
+    let t = t.alarms("saga.unreadable_data").is_stuck_at("book-meal").sends_nothing();
+    t.signal_cancel("no").ends_compensated("platform.cancelled");
+}
