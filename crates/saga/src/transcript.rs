@@ -2,7 +2,7 @@
 //! stepped, nothing is awaited, and every line that does not hold panics with what happened instead.
 
 use crate::{
-    AlarmCode, ChildEnd, Counted, Definition, Input, Lifecycle, Phase, Progress, Reply, Timer, TimerKind, Verb,
+    AlarmCode, ChildEnd, Counted, Definition, Effect, Input, Lifecycle, Phase, Progress, Reply, Timer, TimerKind, Verb,
     harness::{Driver, Sent},
 };
 use message::{Command, Direction, Event, Message, Outcome, Refusal, short_name};
@@ -257,21 +257,24 @@ impl Transcript<'_> {
     /// The last input was ignored and counted as `what`.
     #[track_caller]
     pub fn ignores(self, what: Counted) -> Self {
-        assert_eq!(self.driver.counted.last(), Some(&what), "it was not ignored\n{}", self.timeline());
+        let is_ignored = self.driver.last.contains(&Effect::Count(what));
+        assert!(is_ignored, "it was not ignored as {what:?}\n{}", self.timeline());
         self
     }
 
     /// The last input was parked.
     #[track_caller]
     pub fn parks(self) -> Self {
-        assert!(!self.driver.parked.is_empty(), "nothing was parked\n{}", self.timeline());
+        let is_parked = self.driver.last.iter().any(|e| matches!(e, Effect::Park { .. }));
+        assert!(is_parked, "it was not parked\n{}", self.timeline());
         self
     }
 
     /// The last operator's verb did not apply.
     #[track_caller]
     pub fn rejects(self) -> Self {
-        assert!(!self.driver.rejected.is_empty(), "no verb was rejected\n{}", self.timeline());
+        let is_rejected = self.driver.last.iter().any(|e| matches!(e, Effect::Rejected { .. }));
+        assert!(is_rejected, "it was not rejected\n{}", self.timeline());
         self
     }
 

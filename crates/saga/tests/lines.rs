@@ -4,9 +4,10 @@
 mod toy;
 
 use saga::{
-    Counted,
+    Counted, Input,
     transcript::{Transcript, given},
 };
+use serde_json::json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use toy::*;
 
@@ -102,8 +103,20 @@ fn of_what_was_not_told() {
     complains("nobody was told that it is too late", |t| drop(t.tells_too_late()));
     complains("nobody was told that it is too late", |t| drop(t.signal_cancel("no").tells_too_late()));
     complains("it was not ignored", |t| drop(t.ignores(Counted::LateReply)));
-    complains("nothing was parked", |t| drop(t.parks()));
-    complains("no verb was rejected", |t| drop(t.rejects()));
+    complains("it was not parked", |t| drop(t.parks()));
+    complains("it was not rejected", |t| drop(t.rejects()));
+}
+
+#[test]
+fn of_what_was_told_of_an_earlier_input() {
+    let nonsense = Input::Event { name: "mallbots.toy.Nonsense".into(), body: json!({}) };
+    let meal = MealChosen { trip: 7 };
+    complains("it was not parked", |t| drop(t.input(nonsense).parks().signal_cancel("no").parks()));
+    complains("it was not rejected", |t| drop(t.operator_retry("why not").rejects().signal_cancel("no").rejects()));
+    complains("it was not ignored as LateEvent", |t| {
+        let t = t.event(meal.clone()).event(meal).ignores(Counted::LateEvent);
+        drop(t.signal_cancel("no").ignores(Counted::LateEvent));
+    });
 }
 
 #[test]

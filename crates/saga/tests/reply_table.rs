@@ -5,7 +5,7 @@ mod toy;
 
 use message::{Direction, EffectKey, Outcome, Refusal};
 use saga::{
-    Counted, Input, Phase, Reply, Saga,
+    ChildEnd, Counted, Input, Phase, Reply, Saga, call,
     harness::SAGA_ID,
     transcript::{Transcript, given},
 };
@@ -130,6 +130,18 @@ fn the_pivot_waits_until_the_older_rounds_effect_is_undone() {
         .sends("toy.SendTicket")
         .accepted(TicketSent {})
         .ends_completed();
+}
+
+#[test]
+fn a_saga_without_a_pivot_completes_only_once_the_older_rounds_effect_is_undone() {
+    let saga = Saga::named("seat", 1)
+        .starts_on(trip_of)
+        .key(|t: &Trip| t.trip.to_string())
+        .step(call(hold_seat).retry(RETRY).undo(free_seat))
+        .build();
+    let t = newer_round(&saga).input(do_ok(1)).sends("toy.FreeSeat").to("toy.HoldSeat").accepted(SeatHeld { seat: 13 });
+    assert_eq!(t.progress().phase(), Phase::Running);
+    t.to("toy.FreeSeat").accepted(SeatFreed {}).ends_completed();
 }
 
 #[test]
@@ -328,6 +340,24 @@ fn an_unknown_effect_is_parked_in_every_state() {
     stuck(&saga).input(unknown()).parks().waits_at_operator("hold-seat");
     completed(&saga).input(unknown()).parks().ends_completed();
     compensated(&saga).input(unknown()).parks().ends_compensated("platform.timed_out");
+}
+
+#[test]
+fn an_answer_to_a_wait_or_to_a_round_that_is_not_sent_yet_is_unknown_too() {
+    let saga = trip();
+    let t = same_round(&saga).refused_for_now("toy.busy").input(do_ok(2)).parks().alarms("saga.unknown_effect");
+    let t = t.retry_is_due().sends("toy.HoldSeat").input(do_ok(2)).waits_at("passport-checked");
+    let checked = json!(PassportChecked { trip: 7, valid: true });
+    let name = "mallbots.toy.PassportChecked";
+    let t = t.input(reply("passport-checked", Direction::Do, 1, Outcome::Ok, name, checked)).parks();
+    let _ = t.alarms("saga.unknown_effect").waits_at("passport-checked");
+}
+
+#[test]
+fn the_end_of_a_child_that_was_never_started_is_unknown() {
+    let saga = trip();
+    let _ =
+        same_round(&saga).child_ends(ChildEnd::Completed).parks().alarms("saga.unknown_effect").waits_at("hold-seat");
 }
 
 // beside the table: what an operator gave up at the participant

@@ -177,6 +177,13 @@ fn a_cancel_after_the_pivot_was_sent_is_too_late() {
 }
 
 #[test]
+fn an_operators_cancel_after_the_pivot_was_sent_is_too_late_too() {
+    let saga = trip();
+    let t = to_pivot(&saga).operator(Verb::Cancel, "closing").tells_too_late().sends_nothing();
+    t.accepted(Paid { amount: 100 }).sends("toy.SendTicket").accepted(TicketSent {}).ends_completed();
+}
+
+#[test]
 fn the_pivot_is_sent_again_under_the_same_key_and_is_stuck_when_never_answered() {
     let saga = trip();
     let t = to_pivot(&saga).times_out().sends("toy.Pay").times_out().sends("toy.Pay").times_out();

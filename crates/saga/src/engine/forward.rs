@@ -252,7 +252,7 @@ impl<'a> Turn<'a> {
 
     /// Ends the saga, unless the stray effect of a refused round is still being undone.
     fn complete(&mut self) {
-        if self.p.course == Course::Forward && !self.is_undoing() {
+        if !self.is_undoing() {
             self.p.course = Course::Completed;
             self.p.recorded.clear();
             self.record(HistoryEntry::of(HistoryKind::Completed));

@@ -26,6 +26,8 @@ pub struct Driver<'a> {
     pub parked: Vec<String>,
     pub rejected: Vec<String>,
     pub history: Vec<HistoryEntry>,
+    /// What followed from the last input.
+    pub last: Vec<Effect>,
 }
 
 /// A command, or the start of a child saga, on its way to whoever carries it out.
@@ -59,6 +61,7 @@ impl<'a> Driver<'a> {
             parked: Vec::new(),
             rejected: Vec::new(),
             history: Vec::new(),
+            last: Vec::new(),
         };
         driver.carry_out(effects);
         driver.check_wakes();
@@ -107,6 +110,7 @@ impl<'a> Driver<'a> {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.last.clone_from(&effects);
         for effect in effects {
             match effect {
                 Effect::Send { step, direction, round, attempt, command } => {
