@@ -133,6 +133,17 @@ fn the_pivot_waits_until_the_older_rounds_effect_is_undone() {
 }
 
 #[test]
+fn an_older_rounds_undo_that_is_stuck_changes_nothing_for_its_do() {
+    let saga = trip();
+    let t = newer_round(&saga).input(do_ok(1)).sends("toy.FreeSeat");
+    let t = (0..10).fold(t, |t, _| t.refused("toy.broken").retry_is_due().sends("toy.FreeSeat"));
+    let t = t.refused("toy.broken").is_stuck_at("hold-seat").input(undo_refused()).ignores(Counted::LateReply);
+    let t = t.input(do_ok(1)).ignores(Counted::DuplicateReply);
+    let t = t.input(do_ok(2)).waits_at("passport-checked").input(undo_ok());
+    assert_eq!(t.progress().phase(), Phase::Running);
+}
+
+#[test]
 fn a_saga_without_a_pivot_completes_only_once_the_older_rounds_effect_is_undone() {
     let saga = Saga::named("seat", 1)
         .starts_on(trip_of)

@@ -3,7 +3,7 @@
 
 use super::Turn;
 use crate::{
-    AlarmCode, ChildEnd, Counted, Course, DoState, Effect, HistoryEntry, Input, Phase, Reply, UndoState,
+    AlarmCode, ChildEnd, Counted, Course, DoState, Effect, HistoryEntry, Input, Reply, UndoState,
     definition::{Kind, RawStep},
 };
 use message::{
@@ -33,6 +33,7 @@ enum Column {
     /// contradictions get here.
     Answered,
     Compensating,
+    /// The undo of this round waits for an operator. To a do that is the same as compensating.
     Stuck,
     Completed,
     Compensated,
@@ -131,16 +132,13 @@ impl<'a> Turn<'a> {
     }
 
     fn column(&self, step: &RawStep, effect: &EffectKey) -> Column {
-        let is_stuck = match effect.direction {
-            Direction::Do => self.p.phase() == Phase::Stuck,
-            Direction::Undo => self.undo_state(&step.name, effect.round) == Some(UndoState::Stuck),
-        };
+        let state = self.undo_state(&step.name, effect.round);
+        let is_stuck = effect.direction == Direction::Undo && state == Some(UndoState::Stuck);
         match self.p.course {
             Course::Completed => Column::Completed,
             Course::Compensated => Column::Compensated,
-            Course::Back if is_stuck => Column::Stuck,
+            Course::Forward | Course::Back if is_stuck => Column::Stuck,
             Course::Back => Column::Compensating,
-            Course::Forward if effect.direction == Direction::Undo && is_stuck => Column::Stuck,
             Course::Forward => self.forward_column(step, effect.round),
         }
     }
