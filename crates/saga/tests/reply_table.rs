@@ -133,6 +133,13 @@ fn the_pivot_waits_until_the_older_rounds_effect_is_undone() {
 }
 
 #[test]
+fn a_success_of_an_older_round_after_the_pivot_was_sent_is_told_to_a_person() {
+    let saga = trip();
+    let t = to_pivot(newer_round(&saga)).input(do_ok(1)).alarms("saga.contradiction").sends_nothing();
+    t.to("toy.Pay").accepted(Paid { amount: 100 }).sends("toy.SendTicket").accepted(TicketSent {}).ends_completed();
+}
+
+#[test]
 fn an_older_rounds_undo_that_is_stuck_changes_nothing_for_its_do() {
     let saga = trip();
     let t = newer_round(&saga).input(do_ok(1)).sends("toy.FreeSeat");
