@@ -378,6 +378,32 @@ fn the_end_of_a_child_that_was_never_started_is_unknown() {
         same_round(&saga).child_ends(ChildEnd::Completed).parks().alarms("saga.unknown_effect").waits_at("hold-seat");
 }
 
+#[test]
+fn an_undo_answered_with_another_record_than_it_promises_is_not_done() {
+    let saga = trip();
+    let t = compensating(&saga).accepted(TripClosed {}).alarms("saga.unreadable_body").sends_nothing();
+    closes(t.accepted(SeatFreed {})).ends_compensated("platform.timed_out");
+}
+
+#[test]
+fn a_refusal_in_another_record_than_the_refusals_changes_nothing() {
+    let saga = trip();
+    let rubbish = reply("hold-seat", Direction::Do, 1, Outcome::Refused, "mallbots.toy.SeatHeld", json!({"seat": 12}));
+    let t = same_round(&saga).input(rubbish).alarms("saga.unreadable_body").waits_at("hold-seat").sends_nothing();
+    assert_eq!(t.progress().phase(), Phase::Running);
+}
+
+#[test]
+fn a_stuck_undo_says_what_its_participant_said() {
+    let saga = trip();
+    let t = compensating(&saga).refused("platform.skipped").is_stuck_at("hold-seat");
+    assert!(
+        t.timeline().contains("stuck              hold-seat            undo  platform.skipped: no"),
+        "{}",
+        t.timeline()
+    );
+}
+
 // beside the table: what an operator gave up at the participant
 
 #[test]
