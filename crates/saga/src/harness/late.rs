@@ -135,7 +135,7 @@ pub(super) fn once(step: &RawStep, direction: Direction, reaction: Reaction) -> 
     }
 }
 
-fn of_a_round_that_never_was(input: &Input) -> Option<Input> {
+pub(super) fn of_a_round_that_never_was(input: &Input) -> Option<Input> {
     let Input::Reply(reply) = input else { return None };
     let effect = EffectKey { round: 99, ..reply.effect.clone() };
     Some(Input::Reply(Reply { effect, ..reply.clone() }))

@@ -1,11 +1,13 @@
 //! What the harness says of runs that end otherwise than they should: the engine gives none, so they are doctored.
 
 use super::{
-    ACCEPT, Script, assert_stuck, is_of, operator, react_to,
+    ACCEPT, Harness, Script, assert_stuck, contradiction, is_of,
+    late::of_a_round_that_never_was,
+    operator, react_to,
     run::{Reaction, Run},
 };
-use crate::{Definition, Phase, Verb, toy::*};
-use message::Direction;
+use crate::{Definition, Input, Phase, Reply, Verb, toy::*};
+use message::{Direction, EffectKey, Message, Outcome, Refusal};
 use serde_json::json;
 
 fn script() -> Script {
@@ -137,11 +139,59 @@ fn what_is_lost_is_not_carried_out_and_what_is_silent_is() {
 fn a_do_that_comes_after_its_undo_is_refused_and_one_that_comes_again_is_not() {
     let (saga, script) = (trip(), script());
     for (mut run, outcome) in
-        [(completed(&saga, &script), message::Outcome::Ok), (compensated(&saga, &script), message::Outcome::Refused)]
+        [(completed(&saga, &script), Outcome::Ok), (compensated(&saga, &script), Outcome::Refused)]
     {
         let hold = run.driver.sent[0].clone();
         run.take(&hold, Reaction::Accept);
-        let Some(crate::Input::Reply(reply)) = run.came.last() else { panic!("{:?}", run.came) };
+        let Some(Input::Reply(reply)) = run.came.last() else { panic!("{:?}", run.came) };
         assert_eq!((reply.effect.step.as_str(), reply.outcome), ("hold-seat", outcome));
     }
+}
+
+fn harness<'a>(definition: &'a Definition, script: &'a Script) -> Harness<'a> {
+    Harness { definition, event: json!(asked()), script, runs: 0 }
+}
+
+#[test]
+#[should_panic(expected = "slow: should be stuck")]
+fn an_operator_retries_only_what_is_stuck() {
+    let (saga, script) = (trip(), script());
+    harness(&saga, &script).operator_retries(completed(&saga, &script), "slow", Phase::Completed);
+}
+
+/// Stuck, because the undo of `hold-seat` is refused for ever; the meal was booked once more than the saga knows.
+fn stuck_undo<'a>(definition: &'a Definition, script: &'a Script) -> Run<'a> {
+    let (mut run, hold) = (harness(definition, script).turned_back(), definition.step("hold-seat").unwrap());
+    run.finish(&mut react_to(hold, Direction::Undo, Reaction::Refuse));
+    run.apply("book-meal", 2);
+    run
+}
+
+#[test]
+#[should_panic(expected = "broken for ever, then retried: book-meal is left behind")]
+fn a_stuck_undo_that_is_retried_leaves_nothing_behind() {
+    let (saga, script) = (trip(), script());
+    let (run, hold) = (stuck_undo(&saga, &script), saga.step("hold-seat").unwrap());
+    harness(&saga, &script).unstick(run, hold, Verb::Retry, "broken");
+}
+
+#[test]
+fn a_stuck_undo_that_is_marked_done_is_a_persons_word() {
+    let (saga, script) = (trip(), script());
+    let (run, hold) = (stuck_undo(&saga, &script), saga.step("hold-seat").unwrap());
+    harness(&saga, &script).unstick(run, hold, Verb::MarkDone { step: "hold-seat".into() }, "broken");
+}
+
+#[test]
+fn a_contradiction_refuses_what_was_accepted_and_a_stranger_answers_a_round_that_never_was() {
+    let (saga, script) = (trip(), script());
+    let run = completed(&saga, &script);
+    let Some(input @ Input::Reply(reply)) = run.came.first() else { panic!("{:?}", run.came) };
+    let body = json!(Refusal::new("test.refused", "no"));
+    let refused = Reply { outcome: Outcome::Refused, name: Refusal::NAME.into(), body, ..reply.clone() };
+    assert_eq!(contradiction(input), Some(Input::Reply(refused)));
+    let effect = EffectKey { round: 99, ..reply.effect.clone() };
+    assert_eq!(of_a_round_that_never_was(input), Some(Input::Reply(Reply { effect, ..reply.clone() })));
+    let event = run.came.iter().find(|input| matches!(input, Input::Event { .. })).unwrap();
+    assert_eq!((contradiction(event), of_a_round_that_never_was(event)), (None, None));
 }
