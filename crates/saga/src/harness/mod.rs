@@ -178,6 +178,7 @@ impl<'a> Harness<'a> {
                     failures += u32::from(fails);
                     if fails { reaction } else { Reaction::Accept }
                 });
+                assert_eq!(failures, undo.retry.budget(), "{scenario}: it failed another number of times");
                 run.check_end(Phase::Compensated, &scenario);
 
                 for verb in [Verb::Retry, Verb::MarkDone { step: step.name.clone() }] {
