@@ -80,6 +80,7 @@ impl ServiceConfig {
                 max_batch: env_parse("MALLBOTS_MAX_BATCH", ShellConfig::default().max_batch)?,
                 reply_topics: reply_topics(),
                 outbox_limit: env_parse("MALLBOTS_OUTBOX_LIMIT", ShellConfig::default().outbox_limit)?,
+                waiting_limit: env_parse("MALLBOTS_WAITING_LIMIT", ShellConfig::default().waiting_limit)?,
                 ..ShellConfig::default()
             },
             relay: RelayConfig::default(),

@@ -122,6 +122,10 @@ impl Store for SimStore {
         self.ask("backlog", self.inner.backlog()).await
     }
 
+    async fn waiting(&self, kind: &'static str, at_most: u64) -> Result<u64, Error> {
+        self.ask("waiting", self.inner.waiting(kind, at_most)).await
+    }
+
     async fn in_outbox(&self, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
         self.ask("in outbox", self.inner.in_outbox(keys)).await
     }

@@ -36,6 +36,10 @@ impl Aggregate for Tally {
         if self.deadline_ms.is_some() { "waiting" } else { "done" }
     }
 
+    fn rank(&self) -> i64 {
+        self.deadline_ms.unwrap_or(0)
+    }
+
     fn wake_at_ms(&self) -> Option<i64> {
         self.deadline_ms
     }
@@ -46,6 +50,7 @@ struct Toy;
 impl Context for Toy {
     const NAME: &'static str = "toy";
     const KINDS: transport::Kinds = &["tally"];
+    const AWAITED: Option<&'static str> = Some("tally");
 
     fn routes() -> Router<Self> {
         Router::new().command(approve).event(cancelled).wake::<Tally>(wake)
@@ -427,6 +432,36 @@ async fn while_the_log_takes_nothing_the_outbox_grows_to_its_limit_and_then_new_
     log.fail_next_append(0, false);
     assert_eq!(relay.run_once().await, Outcome::Failed);
     assert!(matches!(shell.call(Call::new("Place").new_work(), publish).await, Err(CallError::Overloaded { .. })));
+}
+
+#[tokio::test]
+async fn while_more_wait_for_others_than_may_new_work_is_refused_and_then_taken_again() {
+    let (store, log) = (MemoryStore::new(Toy::KINDS), MemoryLog::new(1));
+    let config = ShellConfig { waiting_limit: 1, ..ShellConfig::default() };
+    let shell = Shell::new(Toy, store, Arc::new(Codec::offline().unwrap()), config);
+    let mut relay = Relay::new(&shell, log, RelayConfig::default());
+    let put = async |id: u128, deadline_ms: Option<i64>, call: Call| {
+        let fold = move |_: &Toy, unit: &mut Unit| {
+            unit.get::<Tally>(Uuid::from_u128(id))?;
+            unit.put(Uuid::from_u128(id), Tally { approved: 0, cancelled: 0, deadline_ms });
+            Ok(())
+        };
+        // Refused before the fold: then no batch comes, and nobody may wait for one.
+        tokio::select! {
+            biased;
+            answer = shell.call(call, fold) => answer,
+            () = async { while shell.run_once().await > 0 {} } => panic!("nothing came, and no answer"),
+        }
+    };
+    for id in 1..=2 {
+        assert_eq!(put(id, Some(i64::MAX), Call::new("Place").new_work()).await, Ok(()));
+    }
+    relay.run_once().await;
+    let refused = put(3, Some(i64::MAX), Call::new("Place").new_work()).await;
+    assert!(matches!(refused, Err(CallError::Overloaded { .. })), "{refused:?}");
+    assert_eq!(put(1, None, Call::new("Approve")).await, Ok(()), "what goes on with old work is taken");
+    relay.run_once().await;
+    assert_eq!(put(3, Some(i64::MAX), Call::new("Place").new_work()).await, Ok(()));
 }
 
 #[tokio::test]

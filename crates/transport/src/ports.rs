@@ -366,6 +366,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Switches writers to the other table and truncates the drained one when it can; answers whether it did.
     fn rotate(&self) -> impl Future<Output = Result<bool>> + Send;
     fn backlog(&self) -> impl Future<Output = Result<Backlog>> + Send;
+    /// How many rows of the kind have a rank above 0; counts no further than `at_most`.
+    fn waiting(&self, kind: &'static str, at_most: u64) -> impl Future<Output = Result<u64>> + Send;
     /// Whether commands of this effect key are still in the outbox.
     fn in_outbox(&self, keys: &[EffectKey]) -> impl Future<Output = Result<Vec<EffectKey>>> + Send;
 

@@ -80,6 +80,7 @@ pub struct Relay<C: Context, S: Store, L: Log> {
     scan_at: Instant,
     rotate_at: Instant,
     watch_at: Instant,
+    crowd_at: Instant,
     scan_pause: Duration,
     pace: Pace,
     last_sent: HashMap<Arc<str>, u64>,
@@ -105,6 +106,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             scan_at: now,
             rotate_at,
             watch_at: now,
+            crowd_at: now,
             scan_pause,
             pace: Pace::new(LINGER),
             last_sent: HashMap::new(),
@@ -174,11 +176,11 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         }
     }
 
-    /// One step without waiting: sends what was handed over and does the chores that are due.
+    /// One step without waiting: sends what was handed over, scans, looks at the crowd, and does the chores that are due.
     pub async fn run_once(&mut self) -> Outcome {
         let mut rows = Vec::new();
         self.drain(&mut rows);
-        self.scan_at = Instant::now();
+        (self.scan_at, self.crowd_at) = (Instant::now(), Instant::now());
         self.step(rows).await
     }
 
@@ -395,6 +397,10 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
             let over = backlog.rows > self.inner.config.outbox_limit;
             self.inner.overloaded.store(over, Ordering::Relaxed);
         }
+        if now >= self.crowd_at {
+            self.crowd_at = now + CROWD_EVERY;
+            watch_the_crowd(&self.inner).await?;
+        }
         Ok(())
     }
 
@@ -411,12 +417,27 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
     }
 }
 
+/// How many wait for others; the store is not asked while nothing new comes.
+async fn watch_the_crowd<C: Context, S: Store>(inner: &Inner<C, S>) -> Result<(), Error> {
+    let Some(kind) = C::AWAITED else { return Ok(()) };
+    if !inner.new_work.swap(false, Ordering::Relaxed) && !inner.crowded.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let limit = inner.config.waiting_limit;
+    let waiting = inner.store.waiting(kind, limit.saturating_add(1)).await?;
+    metrics::gauge!(m::WAITING_ROWS, "context" => C::NAME).set(waiting as f64);
+    inner.crowded.store(waiting > limit, Ordering::Relaxed);
+    Ok(())
+}
+
 /// The wait for more rows, under load.
 const LINGER: Linger = Linger::under_load(Duration::from_millis(10));
 /// Less than this left on the lease is treated as none.
 const LEASE_MARGIN: Duration = Duration::from_millis(500);
 /// Between looks at how much waits.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Between looks at how many wait for others: what comes in between is let in, so it is short.
+const CROWD_EVERY: Duration = Duration::from_millis(200);
 
 /// Each once: several messages share an id.
 fn ids_of(messages: impl Iterator<Item = (i64, i16)>) -> Vec<(i64, i16)> {

@@ -54,6 +54,9 @@ pub struct ShellConfig {
     pub call_timeout: Duration,
     /// Messages in the outbox beyond which new work is refused.
     pub outbox_limit: u64,
+    /// Rows of [`Context::AWAITED`] that may wait; above it new work is refused. What waits longer than a saga's deadlines is
+    /// work for nothing, so this is what the platform does in a few seconds.
+    pub waiting_limit: u64,
     /// Where commands may ask to be answered; empty: anywhere. An answer to a topic that does not exist would stop the relay.
     pub reply_topics: Vec<String>,
     /// How long a batch waits for more inputs under load; batches never wait while little comes.
@@ -69,6 +72,7 @@ impl Default for ShellConfig {
             queue: 2_000,
             call_timeout: Duration::from_secs(10),
             outbox_limit: 200_000,
+            waiting_limit: 2_000,
             reply_topics: Vec::new(),
             linger: Linger::under_load(Duration::from_millis(25)),
             id_seed: None,
@@ -133,7 +137,7 @@ impl Call {
         self
     }
 
-    /// Refused with [`CallError::Overloaded`] while the outbox is over its limit.
+    /// Refused with [`CallError::Overloaded`] while the outbox, or what waits for others, is over its limit.
     pub fn new_work(mut self) -> Self {
         self.new_work = true;
         self
@@ -178,8 +182,19 @@ pub(crate) struct Inner<C: Context, S: Store> {
     /// Taken by the batch that is under way.
     cache: Mutex<RowCache>,
     sink: Mutex<Option<OffsetSink>>,
+    /// The outbox is over its limit; more waits for others than may.
     pub overloaded: AtomicBool,
+    pub crowded: AtomicBool,
+    /// New work was asked for since `crowded` was last looked after.
+    pub new_work: AtomicBool,
     seed: AtomicU64,
+}
+
+impl<C: Context, S: Store> Inner<C, S> {
+    fn takes_new_work(&self) -> bool {
+        self.new_work.store(true, Ordering::Relaxed);
+        !self.overloaded.load(Ordering::Relaxed) && !self.crowded.load(Ordering::Relaxed)
+    }
 }
 
 /// A handle on a context's shell; clones share it.
@@ -218,6 +233,8 @@ impl<C: Context, S: Store> Shell<C, S> {
             cache: Mutex::default(),
             sink: Mutex::default(),
             overloaded: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
+            new_work: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
         };
         for name in m::FROM_THE_START {
@@ -270,7 +287,7 @@ impl<C: Context, S: Store> Shell<C, S> {
         T: Serialize + DeserializeOwned + Send + 'static,
         F: Fn(&C, &mut Unit) -> Fold<T> + Send + Sync + 'static,
     {
-        if call.new_work && self.inner.overloaded.load(Ordering::Relaxed) {
+        if call.new_work && !self.inner.takes_new_work() {
             return Err(CallError::Overloaded { retry_after: RETRY_AFTER });
         }
         let keep = call.idempotency.is_some();

@@ -43,6 +43,7 @@ on_both! {
     claims:
         a_claim_takes_the_lowest_rank_that_will_do,
         a_claim_passes_over_what_others_hold,
+        what_waits_is_counted_no_further_than_asked,
         no_row_is_ever_given_to_two;
     inbox:
         marks_change_by_compare_and_set,

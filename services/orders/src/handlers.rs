@@ -10,7 +10,7 @@ pub use requests::{Checkout, cancel_order, checkout, request_return};
 
 use crate::{
     Orders,
-    domain::{Basket, BasketStatus, CatalogueProduct, CatalogueStore, Contact, Order},
+    domain::{Basket, BasketStatus, CatalogueProduct, CatalogueStore, Contact, Order, OrderStatus},
 };
 use transport::{Aggregate, Router};
 
@@ -50,6 +50,12 @@ impl Aggregate for Order {
 
     fn status(&self) -> &'static str {
         self.status.as_str()
+    }
+
+    /// When it was placed, for one that waits to be approved, 0 for others: an index on the rank holds who waits, and
+    /// nobody else.
+    fn rank(&self) -> i64 {
+        if self.status == OrderStatus::Pending { self.placed_at_ms } else { 0 }
     }
 }
 

@@ -39,6 +39,8 @@ impl Context for Orders {
         domain::CatalogueStore::KIND,
     ];
 
+    const AWAITED: Option<&'static str> = Some(domain::Order::KIND);
+
     fn routes() -> Router<Self> {
         handlers::routes()
     }

@@ -230,6 +230,11 @@ impl Store for MemoryStore {
         }))
     }
 
+    async fn waiting(&self, kind: &'static str, at_most: u64) -> Result<u64, Error> {
+        let waiting = self.state(|s| Ok(s.table(kind)?.values().filter(|row| row.rank > 0).count()))?;
+        Ok(at_most.min(waiting as u64))
+    }
+
     async fn in_outbox(&self, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
         let waits = |s: &State, key: &EffectKey| s.outbox.values().flatten().any(|row| row.record.headers.names(key));
         Ok(self.state(|s| keys.iter().filter(|key| waits(s, key)).cloned().collect()))

@@ -217,6 +217,13 @@ impl Store for PgStore {
         outbox::backlog(self).await
     }
 
+    async fn waiting(&self, kind: &'static str, at_most: u64) -> Result<u64, Error> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(&self.kind(kind)?.waiting).await.map_err(|e| classify("waiting", e))?;
+        let row = client.query_one(&statement, &[&(at_most as i64)]).await.map_err(|e| classify("waiting", e))?;
+        Ok(row.get::<_, i64>(0) as u64)
+    }
+
     async fn in_outbox(&self, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
         outbox::contains(self, keys).await
     }

@@ -29,6 +29,16 @@ pub async fn a_claim_takes_the_lowest_rank_that_will_do(world: impl World) {
     assert!(claimed(&mut tx, &claim(31, 1)).await.is_empty());
 }
 
+pub async fn what_waits_is_counted_no_further_than_asked(world: impl World) {
+    let store = world.store();
+    let [a, b, c, d] = ids();
+    assert_eq!(store.waiting("spot", 10).await.unwrap(), 0);
+    commit(store, &saves("spot", [free(a, 7), free(b, 1), free(c, 0), free(d, i64::MAX)])).await.unwrap();
+    let counts = [store.waiting("spot", 10).await, store.waiting("spot", 3).await, store.waiting("spot", 2).await];
+    assert_eq!(counts.map(Result::unwrap), [3, 3, 2]);
+    assert!(store.waiting("nowhere", 1).await.is_err());
+}
+
 pub async fn a_claim_passes_over_what_others_hold(world: impl World) {
     let [a, b, c] = ids();
     commit(world.store(), &saves("spot", [free(a, 1), free(b, 2), free(c, 3)])).await.unwrap();
