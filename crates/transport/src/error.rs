@@ -21,6 +21,11 @@ impl Error {
     pub fn retry(what: &'static str, why: impl std::fmt::Display) -> Self {
         Self::Retry { what, why: why.to_string() }
     }
+
+    /// Another process has changed what this one was about to save, or relied on.
+    pub(crate) fn overtaken(why: impl std::fmt::Display) -> Self {
+        Self::retry("overtaken", why)
+    }
 }
 
 /// Why a fold did not finish.

@@ -12,7 +12,7 @@ pub const PARKED_KEYS: &str = "mallbots_parked_keys";
 pub const PARKED_OLDEST_SECONDS: &str = "mallbots_parked_oldest_seconds";
 pub const BATCH_INPUTS: &str = "mallbots_batch_inputs";
 pub const BATCH_SECONDS: &str = "mallbots_batch_seconds";
-/// Label `what`.
+/// Label `what`; it is `overtaken` where another process had changed what the batch was about to save or relied on.
 pub const BATCH_RETRIES: &str = "mallbots_batch_retries_total";
 pub const COMMITS_UNKNOWN: &str = "mallbots_commits_unknown_total";
 pub const OUTBOX_ROWS: &str = "mallbots_outbox_rows";
@@ -24,6 +24,8 @@ pub const RELAY_SENT: &str = "mallbots_relay_sent_total";
 pub const RELAY_ERRORS: &str = "mallbots_relay_errors_total";
 /// From commit to acknowledgement, seconds.
 pub const RELAY_DWELL_SECONDS: &str = "mallbots_relay_dwell_seconds";
+/// Shards that a relay took for its own when another had taken them over.
+pub const LEASES_LOST: &str = "mallbots_relay_leases_lost_total";
 pub const LEASES_HELD: &str = "mallbots_relay_leases";
 /// Commands that came before their predecessor: the order of a stream was broken on its way. Must stay 0.
 pub const ORDER_VIOLATIONS: &str = "mallbots_order_violations_total";

@@ -224,6 +224,8 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         let leases = self.inner.store.lease(self.owner, crate::fold::SHARDS, self.config.lease).await?;
         let leases = seeded::leases(self.owner, leases);
         if leases != self.leases {
+            let lost = self.leases.iter().filter(|old| !leases.contains(old)).count();
+            metrics::counter!(m::LEASES_LOST, "context" => C::NAME).increment(lost as u64);
             // Another relay may have sent for these shards in between: trust nothing remembered.
             self.start_over();
             metrics::gauge!(m::LEASES_HELD, "context" => C::NAME).set(leases.len() as f64);

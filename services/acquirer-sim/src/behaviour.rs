@@ -23,9 +23,14 @@ pub enum Behaviour {
     Error500,
     /// `tok_unavailable…`: answers 503 and does not act; a repeat is carried out.
     Unavailable,
+    /// `tok_void_unavailable…`: answers the first [`VOIDS_TURNED_AWAY`] voids with 503 and does not act.
+    VoidUnavailable,
     /// `tok_slow…`: acts, then answers late, but before clients give up.
     Slow,
 }
+
+/// How often [`Behaviour::VoidUnavailable`] does not do as asked.
+pub const VOIDS_TURNED_AWAY: u32 = 5;
 
 const PREFIXES: &[(&str, Behaviour)] = &[
     ("tok_declined", Behaviour::Declined),
@@ -34,6 +39,7 @@ const PREFIXES: &[(&str, Behaviour)] = &[
     ("tok_timeout", Behaviour::Timeout),
     ("tok_500", Behaviour::Error500),
     ("tok_unavailable", Behaviour::Unavailable),
+    ("tok_void_unavailable", Behaviour::VoidUnavailable),
     ("tok_slow", Behaviour::Slow),
 ];
 

@@ -2,18 +2,18 @@
 //! process is handed to the caller as a [`Line`].
 
 use crate::{
-    behaviour::{Behaviour, Orders},
+    behaviour::{Behaviour, Orders, VOIDS_TURNED_AWAY},
     entry::{Entry, HoldStatus, HoldView, Operation, Status},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
 /// How long an idempotency key is honoured: a promise of the protocol.
 pub const KEY_KEEP_MS: i64 = 24 * 3_600_000;
-/// Keys whose first call was turned away with 503; forgetting one only turns its call away once more.
+/// Keys whose calls were turned away with 503; forgetting one only turns its calls away once more.
 const MAX_TURNED_AWAY: usize = 10_000;
 
 /// What was decided: `Done`, or why not.
@@ -136,7 +136,8 @@ pub struct Book {
     ledger: Vec<Decision>,
     keys: HashMap<Arc<str>, u32>,
     keys_by_age: VecDeque<u32>,
-    turned_away: HashSet<String>,
+    /// How often, by key.
+    turned_away: HashMap<String, u32>,
     pub orders: Orders,
 }
 
@@ -151,7 +152,7 @@ impl Book {
             ledger: Vec::new(),
             keys: HashMap::new(),
             keys_by_age: VecDeque::new(),
-            turned_away: HashSet::new(),
+            turned_away: HashMap::new(),
             orders: Orders::default(),
         }
     }
@@ -162,7 +163,7 @@ impl Book {
         }
         let of_token = self.orders.of_token(&new.token);
         let behaviour = self.orders.take_next().unwrap_or(of_token);
-        if self.turns_away(ask.key, behaviour) {
+        if self.turns_away(ask.key, Operation::Authorize, behaviour) {
             return plain(Answer::TurnedAway);
         }
         let verdict = if behaviour == Behaviour::Declined { Verdict::CardDeclined } else { Verdict::Done };
@@ -178,7 +179,7 @@ impl Book {
         let Some(at) = self.find(provider_ref) else { return plain(Answer::UnknownHold) };
         let of_hold = self.holds[at as usize].behaviour;
         let behaviour = self.orders.take_next().unwrap_or(of_hold);
-        if self.turns_away(ask.key, behaviour) {
+        if self.turns_away(ask.key, operation, behaviour) {
             return plain(Answer::TurnedAway);
         }
         let hold = &self.holds[at as usize];
@@ -240,11 +241,18 @@ impl Book {
         }
     }
 
-    fn turns_away(&mut self, key: &str, behaviour: Behaviour) -> bool {
+    fn turns_away(&mut self, key: &str, operation: Operation, behaviour: Behaviour) -> bool {
+        let often = match behaviour {
+            Behaviour::Unavailable => 1,
+            Behaviour::VoidUnavailable if operation == Operation::Void => VOIDS_TURNED_AWAY,
+            _ => return false,
+        };
         if self.turned_away.len() > MAX_TURNED_AWAY {
             self.turned_away.clear();
         }
-        behaviour == Behaviour::Unavailable && self.turned_away.insert(key.to_owned())
+        let times = self.turned_away.entry(key.to_owned()).or_default();
+        *times += 1;
+        *times <= often
     }
 
     fn decide(

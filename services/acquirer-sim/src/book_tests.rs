@@ -122,6 +122,18 @@ fn an_unavailable_acquirer_does_not_act_and_does_so_when_asked_again() {
 }
 
 #[test]
+fn a_hold_that_the_acquirer_does_not_give_up_stands_until_it_was_asked_often() {
+    let mut book = book();
+    let at = held(&mut book, "tok_void_unavailable");
+    for _ in 0..VOIDS_TURNED_AWAY {
+        assert!(matches!(book.change(ask("v", 1), &at, Operation::Void, 0).answer, Answer::TurnedAway));
+        assert_eq!(status(&book, 1), HoldStatus::Held);
+    }
+    assert_eq!(change(&mut book, "v", &at, Operation::Void, 0), Verdict::Done);
+    assert_eq!(status(&book, 1), HoldStatus::Voided);
+}
+
+#[test]
 fn references_of_another_run_are_unknown() {
     let mut book = book();
     held(&mut book, "tok_ok");

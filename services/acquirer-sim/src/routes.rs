@@ -191,7 +191,8 @@ impl Office {
             | Behaviour::Declined
             | Behaviour::CaptureRefused
             | Behaviour::CaptureFlaky
-            | Behaviour::Unavailable => {}
+            | Behaviour::Unavailable
+            | Behaviour::VoidUnavailable => {}
         }
         respond(reaction.answer)
     }

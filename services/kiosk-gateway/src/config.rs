@@ -54,6 +54,7 @@ pub struct Limits {
     /// From the request's head to the answer's: `MALLBOTS_KIOSK_TIMEOUT_MS`, 10000.
     pub timeout: Duration,
     /// Requests under way at once, live views apart: `MALLBOTS_KIOSK_MAX_REQUESTS`, 1024; more get 503.
+    /// A quarter is kept for requests about orders.
     pub requests: usize,
     /// Live views open at once: `MALLBOTS_KIOSK_MAX_STREAMS`, 4096; more get 503.
     pub streams: usize,

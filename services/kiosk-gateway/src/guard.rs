@@ -11,7 +11,7 @@ use futures::FutureExt;
 use message::TraceContext;
 use service_kit::grpc::set_trace;
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 use transport::spans::{self, Ended, Kind, Span};
 use uuid::Uuid;
 
@@ -22,12 +22,22 @@ const TRACEPARENT: HeaderName = HeaderName::from_static(message::headers::TRACEP
 pub struct Guard {
     limits: Limits,
     places: Arc<Semaphore>,
+    /// Those of them that a request may take which is about no order yet.
+    door: Arc<Semaphore>,
 }
 
 impl Guard {
     pub fn new(limits: Limits) -> Self {
         let places = Arc::new(Semaphore::new(limits.requests));
-        Self { limits, places }
+        // Who has an order can pay, cancel and look however many are at the door.
+        let door = Arc::new(Semaphore::new(limits.requests - limits.requests / 4));
+        Self { limits, places, door }
+    }
+
+    /// The places that a request holds while it runs.
+    fn take(&self, route: &str) -> Result<(SemaphorePermit<'_>, Option<SemaphorePermit<'_>>), TryAcquireError> {
+        let has_order = route.contains(" /v1/orders/");
+        Ok((self.places.try_acquire()?, (!has_order).then(|| self.door.try_acquire()).transpose()?))
     }
 }
 
@@ -58,7 +68,7 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     let span = open(&request, &route);
     let trace = span.as_ref().map_or_else(unrecorded, Span::context);
     request.extensions_mut().insert(Caller(trace));
-    let response = run(&guard, request, next).await;
+    let response = run(&guard, &route, request, next).await;
     let code = response.extensions().get::<Problem>().map(|p| p.code.to_string());
     let mut response = Problem::finish(response, trace);
     close(span, &response, code);
@@ -68,8 +78,8 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     response
 }
 
-async fn run(guard: &Guard, request: Request, next: Next) -> Response {
-    let Ok(_place) = guard.places.try_acquire() else { return Problem::overloaded().into_response() };
+async fn run(guard: &Guard, route: &str, request: Request, next: Next) -> Response {
+    let Ok(_places) = guard.take(route) else { return Problem::overloaded().into_response() };
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(guard.limits.timeout, answer).await {
         Ok(Ok(response)) => response,

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use load::{
-    Crowd, Fault, Mall, Plan, Platform,
+    Crowd, Fault, Mall, Plan, Platform, Ways,
     crash::{self, ClientLog, Shift, Step},
     plan,
 };
@@ -32,6 +32,7 @@ async fn whatever_dies_in_mid_flight_nothing_is_lost_doubled_or_undone() -> Resu
             at_once: ORDERS,
             patience: crash::patience(fault, ORDERS, EVERY),
             run: format!("{fault}{number}"),
+            ways: Ways::default(),
         };
         let shift = Shift { crowd: &crowd, plan: &plan, every: EVERY };
         let said = |step| match step {

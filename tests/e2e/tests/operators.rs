@@ -2,7 +2,7 @@
 //! of damage that is done to a database, with the offending id.
 
 use anyhow::{Context, Result};
-use load::{Crowd, Mall, Plan, Platform, PlatformOptions};
+use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Ways};
 use tokio_postgres::{Client, NoTls};
 
 /// Some orders, all ended; answers one that was completed.
@@ -11,7 +11,9 @@ async fn day(platform: &Platform, orders: usize) -> Result<String> {
     let plan = Plan::draw(5, orders, mall.ordinary.len());
     let kiosk = platform.url("kiosk-gateway");
     let patience = std::time::Duration::from_secs(90);
-    let told = Crowd { kiosk, mall, at_once: 8, patience, run: "operators".into() }.shop(&plan, |_| {}).await?;
+    let told = Crowd { kiosk, mall, at_once: 8, patience, run: "operators".into(), ways: Ways::default() }
+        .shop(&plan, |_| {})
+        .await?;
     platform.ctl(&["verify", "--wait", "60s"]).await?;
     let completed = told.into_iter().find(|t| t.end == "completed").context("no order was completed")?;
     Ok(completed.order_id)

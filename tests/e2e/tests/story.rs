@@ -2,14 +2,21 @@
 //! addresses in the environment, which `make test` sees to; fails without them.
 
 use anyhow::{Context, Result};
-use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told};
+use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told, Ways};
 use std::time::Duration;
 
 async fn day(platform: &Platform, seed: u64, orders: usize) -> Result<Vec<Told>> {
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 3, 100).await?;
     let plan = Plan::draw(seed, orders, mall.ordinary.len());
     let kiosk = platform.url("kiosk-gateway");
-    let crowd = Crowd { kiosk, mall, at_once: 16, patience: Duration::from_secs(90), run: format!("day{seed}") };
+    let crowd = Crowd {
+        kiosk,
+        mall,
+        at_once: 16,
+        patience: Duration::from_secs(90),
+        run: format!("day{seed}"),
+        ways: Ways::default(),
+    };
     crowd.shop(&plan, |_| {}).await
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     customers::{Crowd, Told},
-    plan::{Draw, Plan},
+    plan::{Draw, Plan, Scenario},
     platform::{Platform, PlatformOptions, ROBOTS, ROLES},
 };
 use anyhow::{Context as _, Result, bail, ensure};
@@ -293,7 +293,7 @@ pub(crate) fn last_end(orders: &[&Told], back: Instant) -> Option<f64> {
 }
 
 pub(crate) fn differing(told: &Told) -> String {
-    let (story, end) = told.scenario.map_or(("", ""), |s| (s.name(), s.end()));
+    let (story, end) = (told.scenario.map_or("", Scenario::name), told.predicted().unwrap_or_default());
     format!("order {} ({story}): {end} was predicted, it is {}", told.order_id, told.end)
 }
 

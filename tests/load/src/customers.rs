@@ -7,6 +7,7 @@ use crate::{
 use anyhow::{Context as _, Result, bail};
 use futures::{StreamExt, stream};
 use reqwest::StatusCode;
+use schemas::grpc::orders::{RequestReturnRequest, orders_client::OrdersClient};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -21,6 +22,12 @@ pub struct Told {
     pub code: Option<String>,
     #[serde(skip)]
     pub scenario: Option<Scenario>,
+    /// How the payment provider misbehaved.
+    #[serde(skip)]
+    pub trouble: Option<&'static str>,
+    /// The goods were to be brought back.
+    #[serde(skip)]
+    pub returns: bool,
     /// The state the order ended in; what it was in last when patience ended.
     pub end: String,
     #[serde(skip)]
@@ -40,7 +47,12 @@ pub struct Told {
 impl Told {
     /// Whether the order ended as its customer's story has it.
     pub fn as_predicted(&self) -> bool {
-        self.scenario.is_none_or(|s| s.end() == self.end)
+        self.predicted().is_none_or(|end| end == self.end)
+    }
+
+    /// The state that its customer's story ends in.
+    pub fn predicted(&self) -> Option<&'static str> {
+        if self.returns { Some("refunded") } else { self.scenario.map(Scenario::end) }
     }
 
     /// Whether the order had been accepted and had not ended at that moment.
@@ -62,13 +74,23 @@ pub struct Crowd {
     /// How long a customer waits for the order's end.
     pub patience: Duration,
     pub run: String,
+    pub ways: Ways,
+}
+
+/// What is not everybody's way.
+#[derive(Debug, Clone, Default)]
+pub struct Ways {
+    /// Who hears that the mall is full goes home at once, without an order.
+    pub leaves_when_full: bool,
+    /// The gRPC API of orders, where staff asks for the returns of the plan.
+    pub staff: Option<String>,
 }
 
 const POLL: Duration = Duration::from_millis(100);
-/// Who has waited for long looks less often, or a mall at a standstill would be kept busy by questions alone.
+/// Who has waited for long asks less often, or a mall at a standstill would be kept busy by questions alone.
 const SLOWEST_POLL: Duration = Duration::from_secs(1);
 
-/// The pause before the next question of somebody who has waited since `since`.
+/// The pause before the next try of somebody who has waited since `since`.
 async fn pause(since: Instant) {
     tokio::time::sleep((since.elapsed() / 10).clamp(POLL, SLOWEST_POLL)).await;
 }
@@ -124,17 +146,28 @@ enum Answer {
     Ok(Value),
     /// Said no, with the status and the code of the problem.
     Refused(StatusCode, String),
+    /// Said that too many are here, to somebody who then leaves.
+    Full(String),
     /// No answer before patience ended: it may have happened.
     Unknown(String),
 }
 
 impl Visit<'_> {
     async fn run(&self) -> Result<Told> {
-        let basket = self.must("/v1/baskets", self.post("/v1/baskets", &json!({}), "basket").await?)?;
+        let opened = self.at_the_door("basket", |http, url| http.post(url).json(&json!({})), "/v1/baskets").await?;
+        if let Some(told) = self.sent_away(&opened) {
+            return Ok(told);
+        }
+        let basket = self.must("/v1/baskets", opened)?;
         let id = basket["basket_id"].as_str().context("a basket without id")?.to_owned();
         for (product, quantity) in self.items() {
             let path = format!("/v1/baskets/{id}/items/{product}");
-            self.must(&path, self.put(&path, &json!({"quantity": quantity}), &product).await?)?;
+            let body = json!({"quantity": quantity});
+            let put = self.at_the_door(&product, |http, url| http.put(url).json(&body), &path).await?;
+            if let Some(told) = self.sent_away(&put) {
+                return Ok(told);
+            }
+            self.must(&path, put)?;
         }
         let checkout = json!({
             "phone": format!("+49170{:07}", self.number),
@@ -144,7 +177,7 @@ impl Visit<'_> {
         });
         let mut told = self.nothing_told(id);
         let path = format!("/v1/baskets/{}/checkout", told.order_id);
-        match self.post(&path, &checkout, "checkout").await? {
+        match self.at_the_door("checkout", |http, url| http.post(url).json(&checkout), &path).await? {
             Answer::Ok(_) => {
                 (told.answered, told.accepted) = ("ok", Some(told.begun.elapsed()));
                 self.follow(told).await
@@ -155,7 +188,23 @@ impl Visit<'_> {
                 code: Some(code),
                 ..told
             }),
+            Answer::Full(code) => {
+                Ok(Told { answered: "refused", end: format!("sent away: {code}"), code: Some(code), ..told })
+            }
             Answer::Unknown(why) => Ok(Told { end: format!("checkout not answered: {why}"), ..told }),
+        }
+    }
+
+    /// Of somebody who leaves without an order, since the mall is full.
+    fn sent_away(&self, answer: &Answer) -> Option<Told> {
+        match answer {
+            Answer::Full(code) => Some(Told {
+                answered: "refused",
+                end: format!("sent away: {code}"),
+                code: Some(code.clone()),
+                ..self.nothing_told(String::new())
+            }),
+            _ => None,
         }
     }
 
@@ -165,6 +214,8 @@ impl Visit<'_> {
             answered: "unknown",
             code: None,
             scenario: Some(self.planned.scenario),
+            trouble: self.planned.trouble,
+            returns: self.returns(),
             end: String::new(),
             total: 0,
             begun: Instant::now(),
@@ -176,26 +227,60 @@ impl Visit<'_> {
 
     async fn follow(&self, mut told: Told) -> Result<Told> {
         let path = format!("/v1/orders/{}", told.order_id);
-        let mut acted = false;
+        let (mut acted, mut returned) = (false, false);
+        let mut view = View::new(self, &path);
         while told.begun.elapsed() < self.crowd.patience {
             let order = match self.get(&path).await? {
                 Answer::Ok(order) => order,
                 Answer::Refused(status, code) => return Ok(Told { end: format!("lost: {status} {code}"), ..told }),
-                Answer::Unknown(_) => break,
+                Answer::Full(_) | Answer::Unknown(_) => break,
             };
             told.end = order["status"].as_str().unwrap_or_default().to_owned();
             told.total = order["total"]["amount"].as_i64().unwrap_or_default();
             if told.approved.is_none() && matches!(told.end.as_str(), "approved" | "shopping" | "ready" | "completed") {
                 told.approved = Some(told.begun.elapsed());
             }
-            if matches!(told.end.as_str(), "completed" | "cancelled" | "rejected") {
+            if told.end == "completed" && told.returns && !returned {
+                returned = self.bring_back(&told.order_id).await?;
+                continue;
+            }
+            if matches!(told.end.as_str(), "completed" | "cancelled" | "rejected" | "refunded") {
                 told.ended = Some(told.begun.elapsed());
                 break;
             }
             acted = acted || self.act(&told.order_id, &told.end).await?;
-            pause(told.begun).await;
+            view.wait_for_a_turn().await;
         }
         Ok(told)
+    }
+
+    fn returns(&self) -> bool {
+        self.planned.returns && self.crowd.ways.staff.is_some() && self.planned.scenario.end() == "completed"
+    }
+
+    /// Staff accepts the goods back; answers whether that is on its way for certain.
+    async fn bring_back(&self, order_id: &str) -> Result<bool> {
+        let Some(staff) = &self.crowd.ways.staff else { return Ok(false) };
+        let first = Instant::now();
+        while first.elapsed() < self.crowd.patience {
+            let request = RequestReturnRequest {
+                order_id: order_id.to_owned(),
+                reason: "does not fit".into(),
+                by: "clerk".into(),
+                idempotency_key: format!("{}-{}-return", self.crowd.run, self.number),
+            };
+            if let Ok(mut orders) = OrdersClient::connect(staff.clone()).await {
+                match orders.request_return(request).await {
+                    Ok(_) => return Ok(true),
+                    // A repeat may find that the first one has done it. The order's end tells.
+                    Err(status) if status.code() == tonic::Code::FailedPrecondition => return Ok(true),
+                    Err(status) if is_passing(status.code()) => {}
+                    Err(status) => bail!("return of {order_id}: {status}"),
+                }
+            }
+            pause(first).await;
+        }
+        Ok(false)
     }
 
     /// Pays or cancels when the moment of the story has come; answers whether it did.
@@ -213,7 +298,7 @@ impl Visit<'_> {
             // A repeat may find that the first one has done it. The order's end tells.
             Answer::Refused(StatusCode::CONFLICT, _) => Ok(true),
             Answer::Refused(status, code) => bail!("{path}: {status} {code}"),
-            Answer::Unknown(_) => Ok(false),
+            Answer::Full(_) | Answer::Unknown(_) => Ok(false),
         }
     }
 
@@ -222,6 +307,7 @@ impl Visit<'_> {
         match answer {
             Answer::Ok(value) => Ok(value),
             Answer::Refused(status, code) => bail!("{path}: {status} {code}"),
+            Answer::Full(code) => bail!("{path}: {code}"),
             Answer::Unknown(why) => bail!("{path}: no answer in {} s: {why}", self.crowd.patience.as_secs()),
         }
     }
@@ -263,15 +349,21 @@ impl Visit<'_> {
     }
 
     async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Answer> {
-        self.send(|http, url| http.post(url).json(body), path, what).await
-    }
-
-    async fn put(&self, path: &str, body: &Value, what: &str) -> Result<Answer> {
-        self.send(|http, url| http.put(url).json(body), path, what).await
+        self.send(|http, url| http.post(url).json(body), path, what, false).await
     }
 
     async fn get(&self, path: &str) -> Result<Answer> {
-        self.send(|http, url| http.get(url), path, "get").await
+        self.send(|http, url| http.get(url), path, "get", false).await
+    }
+
+    /// A request of somebody who has no order yet, and may leave.
+    async fn at_the_door(
+        &self,
+        what: &str,
+        request: impl Fn(&reqwest::Client, String) -> reqwest::RequestBuilder,
+        path: &str,
+    ) -> Result<Answer> {
+        self.send(request, path, what, self.crowd.ways.leaves_when_full).await
     }
 
     /// Sends until it is answered: what may have happened is sent again under the same idempotency key.
@@ -280,6 +372,7 @@ impl Visit<'_> {
         request: impl Fn(&reqwest::Client, String) -> reqwest::RequestBuilder,
         path: &str,
         what: &str,
+        leaves: bool,
     ) -> Result<Answer> {
         let key = format!("{}-{}-{what}", self.crowd.run, self.number);
         let first = Instant::now();
@@ -291,6 +384,9 @@ impl Visit<'_> {
                     match answer.text().await {
                         Ok(text) if status.is_success() => {
                             return Ok(Answer::Ok(serde_json::from_str(&text).unwrap_or_default()));
+                        }
+                        Ok(text) if leaves && status == StatusCode::SERVICE_UNAVAILABLE => {
+                            return Ok(Answer::Full(code_of(&text)));
                         }
                         Ok(text) if !may_change(status, &code_of(&text)) => {
                             return Ok(Answer::Refused(status, code_of(&text)));
@@ -309,6 +405,67 @@ impl Visit<'_> {
     }
 }
 
+/// Errors of a service that is away, or was asked in vain.
+fn is_passing(code: tonic::Code) -> bool {
+    use tonic::Code::*;
+    matches!(code, Unavailable | DeadlineExceeded | Unknown | Internal | Cancelled | ResourceExhausted | Aborted)
+}
+
+/// A customer's live view of the order, by which they need not ask all the time.
+struct View<'a> {
+    visit: &'a Visit<'a>,
+    path: String,
+    open: Option<reqwest::Response>,
+}
+
+/// Without news an order is looked at again after so long: a view may miss a line, and the kiosk may have died with it.
+const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+/// Changes after which a customer has something to do, or may go.
+const TURNS: [&str; 6] = ["approved", "ready", "completed", "cancelled", "rejected", "refunded"];
+
+impl<'a> View<'a> {
+    fn new(visit: &'a Visit<'a>, path: &str) -> Self {
+        Self { visit, path: format!("{path}/events"), open: None }
+    }
+
+    /// Resolves when the order may have come to a turn since it was last looked at.
+    async fn wait_for_a_turn(&mut self) {
+        let _ = tokio::time::timeout(LOOK_ANYWAY, self.next_turn()).await;
+    }
+
+    async fn next_turn(&mut self) {
+        loop {
+            let Some(view) = &mut self.open else {
+                let url = format!("{}{}", self.visit.crowd.kiosk, self.path);
+                let asked = self.visit.http.get(url).timeout(self.visit.crowd.patience).send().await;
+                match asked.and_then(reqwest::Response::error_for_status) {
+                    Ok(view) => self.open = Some(view),
+                    // The kiosk is away, or has no place for another view.
+                    Err(_) => return tokio::time::sleep(SLOWEST_POLL).await,
+                }
+                continue;
+            };
+            match view.chunk().await {
+                Ok(Some(chunk)) if is_turn(&String::from_utf8_lossy(&chunk)) => return,
+                Ok(Some(_)) => {}
+                // It has ended, as the kiosk may have: what came meanwhile must be looked for.
+                Ok(None) | Err(_) => {
+                    self.open = None;
+                    return tokio::time::sleep(POLL).await;
+                }
+            }
+        }
+    }
+}
+
+/// Whether these lines of a live view tell of a turn. A view begins with the whole order, which may have changed since it
+/// was looked at.
+fn is_turn(lines: &str) -> bool {
+    let told =
+        |line: &str| line.starts_with("data:") && TURNS.iter().any(|t| line.contains(&format!("\"kind\":\"{t}\"")));
+    lines.lines().any(|line| line == "event: snapshot" || told(line))
+}
+
 /// Whether asking again may bring another answer. A new product, and its store's approval, reach orders by topics, each by
 /// its own: both may be a moment late.
 fn may_change(status: StatusCode, code: &str) -> bool {
@@ -318,4 +475,17 @@ fn may_change(status: StatusCode, code: &str) -> bool {
 fn code_of(problem: &str) -> String {
     let problem: Value = serde_json::from_str(problem).unwrap_or_default();
     problem["code"].as_str().unwrap_or("no code").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_tells_of_a_turn_by_its_beginning_and_by_what_a_customer_acts_upon() {
+        assert!(is_turn("event: snapshot\nretry: 2000\ndata: {\"status\":\"pending\"}\n\n"));
+        assert!(is_turn("event: change\nid: 1\ndata: {\"kind\":\"ready\",\"detail\":\"Bay 4\"}\n\n"));
+        assert!(!is_turn("event: change\nid: 1\ndata: {\"kind\":\"robot_sent\",\"detail\":\"ready soon\"}\n\n"));
+        assert!(!is_turn(": heartbeat\n\n"));
+    }
 }

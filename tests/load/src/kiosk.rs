@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub struct Answer {
     pub status: u16,
     pub media: String,
+    /// Seconds after which to come again.
+    pub retry_after: Option<u64>,
     pub body: Value,
 }
 
@@ -64,9 +66,10 @@ impl Kiosk {
         let request = with(self.http.request(method, format!("{}{path}", self.base)));
         let response = request.send().await.with_context(|| path.to_owned())?;
         let media = response.headers().get("content-type").map(HeaderValue::to_str).transpose()?;
+        let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
         let (status, media) = (response.status().as_u16(), media.unwrap_or_default().to_owned());
         let text = response.text().await?;
-        Ok(Answer { status, media, body: serde_json::from_str(&text).unwrap_or_default() })
+        Ok(Answer { status, media, retry_after, body: serde_json::from_str(&text).unwrap_or_default() })
     }
 
     /// An open basket with one piece of each product.

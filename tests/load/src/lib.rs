@@ -16,7 +16,7 @@ pub mod platform;
 pub mod sender;
 
 pub use crash::{Fault, Outcome};
-pub use customers::{Crowd, Told};
+pub use customers::{Crowd, Told, Ways};
 pub use interrupt::unless_interrupted;
 pub use kiosk::{Answer, Kiosk};
 pub use mall::Mall;

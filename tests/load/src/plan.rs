@@ -84,11 +84,16 @@ pub struct Planned {
     pub cancel_at: CancelAt,
     /// How the payment provider behaves for this customer's token, where it misbehaves; the order ends the same.
     pub trouble: Option<&'static str>,
+    /// The goods are brought back once the order is completed.
+    pub returns: bool,
 }
 
-/// Tokens for which the provider acts and does not answer in time, acts and says 500, is away, is slow, or takes no money at
-/// the first try.
-pub const TROUBLES: [&str; 5] = ["tok_timeout", "tok_500", "tok_unavailable", "tok_slow", "tok_capture_flaky"];
+/// Tokens for which the provider acts and does not answer in time, acts and says 500, is away, is slow, takes no money at
+/// the first try, or does not give up what it holds before it was asked often.
+pub const TROUBLES: [&str; 6] =
+    ["tok_timeout", "tok_500", "tok_unavailable", "tok_slow", "tok_capture_flaky", STUBBORN_VOID];
+/// Of those whose order is undone after the money was held, every other meets this one.
+pub const STUBBORN_VOID: &str = "tok_void_unavailable";
 
 /// All orders of a run.
 #[derive(Debug, Clone)]
@@ -110,7 +115,17 @@ impl Plan {
             let struck = draw.below(one_in) == 0;
             let trouble = TROUBLES[draw.below(TROUBLES.len() as u64) as usize];
             order.trouble = struck.then_some(trouble);
+            if matches!(order.scenario.end(), "cancelled" | "rejected") && draw.below(2) == 0 {
+                order.trouble = Some(STUBBORN_VOID);
+            }
         }
+        self
+    }
+
+    /// The same plan, in which one order in `one_in` is brought back if it is completed.
+    pub fn with_returns(mut self, seed: u64, one_in: u64) -> Self {
+        let mut draw = Draw(seed ^ 0x7265_7475_726e);
+        self.orders.iter_mut().for_each(|order| order.returns = draw.below(one_in) == 0);
         self
     }
 
@@ -152,7 +167,7 @@ fn planned(draw: &mut Draw, products: usize) -> Planned {
         1 => CancelAt::Approved,
         _ => CancelAt::Ready,
     };
-    Planned { scenario: scenario.unwrap_or(Scenario::PaysNow), items, cancel_at, trouble: None }
+    Planned { scenario: scenario.unwrap_or(Scenario::PaysNow), items, cancel_at, trouble: None, returns: false }
 }
 
 /// The seed of a test that draws another one each time: `MALLBOTS_TEST_SEED`, else the time; said, so that it can be given

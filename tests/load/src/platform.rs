@@ -17,7 +17,8 @@ use transport::failpoint::Death;
 pub struct PlatformOptions {
     /// A process a role instead of one for all.
     pub separate: bool,
-    /// More processes: `orchestrator#2`, a second one of a role; `relay#orders`, a relay of that context by itself.
+    /// More processes: `orchestrator#2`, a second one of a role; `relay#orders`, a relay of that context by itself;
+    /// `robots#2`, as many robots more.
     pub replicas: Vec<&'static str>,
     /// Shopper bots; 0 starts none.
     pub robots: usize,
@@ -176,8 +177,12 @@ impl Platform {
             }
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        if role == ROBOTS {
+        if role.split('#').next() == Some(ROBOTS) {
             command.args(["--count", &self.options.robots.to_string(), "--pace-ms", &self.options.pace_ms.to_string()]);
+        }
+        if let Some((ROBOTS, _)) = role.split_once('#') {
+            // Robots that nobody else is.
+            command.args(["--base", &uuid::Uuid::now_v7().to_string()]);
         }
         if role == "all" && !self.without.is_empty() {
             command.args(["--without", &self.without.join(",")]);
@@ -197,6 +202,13 @@ impl Platform {
     pub async fn kill(&mut self, role: &str) -> Result<()> {
         let child = self.processes.get_mut(role).with_context(|| format!("{role} does not run"))?;
         child.kill().await.with_context(|| format!("kill {role}"))
+    }
+
+    /// `kill -9` of a process that will not come back.
+    pub async fn bury(&mut self, role: &str) -> Result<()> {
+        self.kill(role).await?;
+        self.processes.remove(role);
+        Ok(())
     }
 
     /// How the process of `role` ended, if it has.

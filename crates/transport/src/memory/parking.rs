@@ -53,7 +53,7 @@ impl Parking {
 
     pub fn check(&self, unpark: &[i64]) -> Result<(), Error> {
         let gone = unpark.iter().find(|id| !self.spaces.contains_key(id));
-        gone.map_or(Ok(()), |id| Err(Error::retry("unpark", format!("{id} is not parked: somebody was faster"))))
+        gone.map_or(Ok(()), |id| Err(Error::overtaken(format!("{id} is not parked any more"))))
     }
 
     /// Removes first: a record that is parked again has the same position. One that is parked already stays as it is.

@@ -107,7 +107,7 @@ impl State {
         for (kind, id, expected) in all {
             let found = self.table(kind)?.get(&id).map_or(0, |row| row.version);
             if found != expected && !has(Bug::NoVersionCheck) {
-                return Err(Error::retry("save", format!("{kind} {id} has version {found}, expected {expected}")));
+                return Err(Error::overtaken(format!("{kind} {id} has version {found}, expected {expected}")));
             }
         }
         Ok(())
@@ -119,7 +119,7 @@ impl State {
             // A mark that is all zero stands for one that does not exist yet.
             let expected = (*before != Mark::default()).then_some(before);
             if found != expected {
-                return Err(Error::retry("inbox", format!("the mark of {stream} is {found:?}, expected {expected:?}")));
+                return Err(Error::overtaken(format!("the mark of {stream} is {found:?}, expected {expected:?}")));
             }
         }
         Ok(())
@@ -127,13 +127,11 @@ impl State {
 
     fn check_unique(&self, changes: &Changes) -> Result<(), Error> {
         if let Some((key, _)) = changes.answers.iter().find(|(key, _)| self.answers.contains_key(key)) {
-            return Err(Error::retry("idempotency", format!("{} was answered already", key.route)));
+            return Err(Error::overtaken(format!("{} was answered already", key.route)));
         }
         let twice = changes.journal.iter().find(|j| self.journal.contains_key(&(j.kind, j.id, j.version)));
         match twice {
-            Some(j) => {
-                Err(Error::retry("journal", format!("{} {} has an entry of version {}", j.kind, j.id, j.version)))
-            }
+            Some(j) => Err(Error::overtaken(format!("{} {} has an entry of version {}", j.kind, j.id, j.version))),
             None => Ok(()),
         }
     }

@@ -133,7 +133,7 @@ pub(crate) fn classify(what: &'static str, error: tokio_postgres::Error) -> Erro
     let why = format!("{} ({})", db.message(), db.code().code());
     match (class.as_str(), db.code()) {
         // A unique violation is a lost race: the other side's row will be found on the next try.
-        (_, code) if *code == SqlState::UNIQUE_VIOLATION => Error::Retry { what, why },
+        (_, code) if *code == SqlState::UNIQUE_VIOLATION => Error::overtaken(format!("{what}: {why}")),
         // Serialization failures, connections, resources, shutdown and cancelled statements, system errors.
         ("40" | "08" | "53" | "57" | "58" | "25" | "55", _) => Error::Retry { what, why },
         // Data exceptions, cardinalities, constraints and values beyond a limit fail the same way each time.

@@ -72,9 +72,7 @@ impl PgTx {
         let statement = self.prepare(sql).await?;
         let changed = self.client()?.execute(&statement, values).await.map_err(|e| classify(what, e))?;
         match expected {
-            Some(expected) if changed != expected as u64 => {
-                Err(Error::retry(what, format!("{changed} rows changed, expected {expected}: somebody was faster")))
-            }
+            Some(expected) if changed != expected as u64 => Err(overtaken(what, changed as usize, expected)),
             _ => Ok(()),
         }
     }
@@ -257,8 +255,7 @@ impl PgTx {
             return Ok(());
         }
         let found = self.query("unchanged", sql, &[ids, versions]).await?.len();
-        let why = || format!("{found} of {} rows are as they were: somebody was faster", ids.len());
-        if found == ids.len() { Ok(()) } else { Err(Error::retry("unchanged", why())) }
+        if found == ids.len() { Ok(()) } else { Err(overtaken("unchanged", found, ids.len())) }
     }
 
     async fn save_marks(&self, consumer: &str, changes: &Changes) -> Result<(), Error> {
@@ -455,6 +452,10 @@ struct KindChanges<'a> {
     changed: rows::Columns<'a>,
     /// Ids and versions.
     unchanged: (Vec<uuid::Uuid>, Vec<i64>),
+}
+
+fn overtaken(what: &str, found: usize, expected: usize) -> Error {
+    Error::overtaken(format!("{what}: {found} rows are as expected of {expected}"))
 }
 
 fn unknown(kind: &str) -> Error {

@@ -111,6 +111,20 @@ async fn more_requests_than_places_are_told_to_come_back() {
 }
 
 #[tokio::test]
+async fn who_has_an_order_is_served_when_the_door_is_full() {
+    let kiosk = Kiosk::with(|limits| Limits { requests: 4, ..limits }).await;
+    kiosk.services.answer(Answer::Never);
+    let mut at_the_door: Vec<_> = (0..3).map(|_| Box::pin(kiosk.send(get("/v1/stores")))).collect();
+    for one in &mut at_the_door {
+        assert!(futures::poll!(one.as_mut()).is_pending());
+    }
+    assert_eq!(kiosk.send(get("/v1/stores")).await.code(), (503, "kiosk.overloaded".into()));
+    kiosk.services.answer(Answer::Well);
+    let order = format!("/v1/orders/{}", uuid::Uuid::from_u128(1));
+    assert_eq!(kiosk.send(get(&order)).await.status, 200);
+}
+
+#[tokio::test]
 async fn unknown_addresses_are_404() {
     let kiosk = Kiosk::open().await;
     for path in ["/", "/v1", "/v2/stores", "/v1/stores/", "/v1/orders", "/docs/none.js", "/v1/baskets/a/b/c/d"] {

@@ -4,7 +4,7 @@
 mod python;
 
 use anyhow::{Context as _, Result};
-use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told};
+use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told, Ways};
 use python::Python;
 use rdkafka::{
     ClientConfig,
@@ -24,7 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn open_mall(platform: &Platform, run: &str) -> Result<Crowd> {
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 3, 100).await?;
     let kiosk = platform.url("kiosk-gateway");
-    Ok(Crowd { kiosk, mall, at_once: 16, patience: Duration::from_secs(90), run: run.to_owned() })
+    Ok(Crowd {
+        kiosk,
+        mall,
+        at_once: 16,
+        patience: Duration::from_secs(90),
+        run: run.to_owned(),
+        ways: Ways::default(),
+    })
 }
 
 fn each_ended_as_planned(told: &[Told]) {

@@ -4,6 +4,7 @@
 
 mod doubles;
 mod groups;
+mod overload;
 mod places;
 mod storm;
 mod tally;
@@ -12,14 +13,18 @@ mod writers;
 pub use tally::{Fault, Tally};
 
 use crate::{
-    Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told,
+    Crowd, Mall, Plan, Platform, PlatformOptions, Scenario, Told, Ways,
     crash::{self, ClientLog, ENDED_WITHIN},
     garbage::{self, Kind, Maker},
-    plan::Draw,
+    plan::{Draw, STUBBORN_VOID},
     sender::Sender,
 };
 use anyhow::{Context as _, Result, ensure};
-use schemas::grpc::orders::orders_client::OrdersClient;
+use schemas::grpc::{
+    common::Page,
+    depot::{ListBotsRequest, depot_client::DepotClient},
+    orders::orders_client::OrdersClient,
+};
 use serde::Serialize;
 use servers::Control;
 use std::{
@@ -52,6 +57,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CUT_ONE_IN: u64 = 1_500;
 /// The provider misbehaves for a customer in so many.
 const TROUBLE_ONE_IN: u64 = 12;
+/// Of the orders that are completed one in so many is brought back.
+const RETURNS_ONE_IN: u64 = 10;
 /// How the streams of garbage begin, where it has any.
 const GARBAGE_SOURCE: &str = "elsewhere";
 const GARBAGE_EVERY: Duration = Duration::from_millis(700);
@@ -116,6 +123,11 @@ pub async fn outbox(seed: u64, lasts: Duration) -> Result<Check> {
     writers::run(seed, lasts).await
 }
 
+/// Ten times as many customers as can be served, for so long, on a platform of its own, whose logs go to `folder`.
+pub async fn overload(seed: u64, lasts: Duration, folder: &Path) -> Result<Check> {
+    overload::run(seed, lasts, folder).await
+}
+
 /// Says early, with what to do about it, when the servers do not suit.
 pub fn servers_suit() -> Result<()> {
     crash::servers_can_be_killed()?;
@@ -135,12 +147,14 @@ pub async fn round(options: &Options, number: usize, folder: &Path, seen: impl F
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 6, BAYS).await.context("open the mall")?;
     let orders = (options.storm.as_secs_f64() * f64::from(options.rate)) as usize;
     let plan = Plan::draw(seed, orders, mall.ordinary.len()).with_trouble(seed, TROUBLE_ONE_IN);
+    let plan = plan.with_returns(seed, RETURNS_ONE_IN);
     let crowd = Crowd {
         kiosk: platform.url("kiosk-gateway"),
         mall,
         at_once: orders,
         patience: options.storm + PATIENCE,
         run: prefix,
+        ways: Ways { staff: Some(platform.url("orders")), ..Ways::default() },
     };
     let (env, orders_url) = (platform.env().clone(), platform.url("orders"));
     // Before the storm: the registry stands on a database that the storm takes away.
@@ -177,8 +191,12 @@ pub async fn round(options: &Options, number: usize, folder: &Path, seen: impl F
     }
     tally.add(Fault::CommitCutBefore, cutter.cuts(Cut::Before));
     tally.add(Fault::CommitCutAfter, cutter.cuts(Cut::After));
-    let troubled = plan.orders.iter().filter(|order| order.trouble.is_some() && order.scenario != Scenario::Declined);
+    let troubled = told.iter().filter(|t| t.trouble.is_some() && t.scenario != Some(Scenario::Declined));
     tally.add(Fault::Provider, troubled.count() as u64);
+    // Nothing was found: so robots were out, and the money was held by then.
+    let stubborn = |t: &&Told| t.trouble == Some(STUBBORN_VOID) && t.scenario == Some(Scenario::AllMissing);
+    tally.add(Fault::StubbornVoid, told.iter().filter(stubborn).filter(|t| t.end == "cancelled").count() as u64);
+    tally.add(Fault::RobotGone, robots_lost(&platform).await?);
     let log = folder.join("client.jsonl");
     ClientLog::new(log.clone()).add(&told)?;
     seen("verifying".into());
@@ -194,6 +212,21 @@ pub async fn round(options: &Options, number: usize, folder: &Path, seen: impl F
     }
     platform.stop().await?;
     Ok(judge(Storyline { number, patient, told: &told, last_fault, parked, started }, (verify, verdict), tally))
+}
+
+/// Robots that the depot has given up, with a list that somebody else had to do.
+async fn robots_lost(platform: &Platform) -> Result<u64> {
+    let mut depot = DepotClient::connect(platform.url("depot")).await.context("depot")?;
+    let (mut lost, mut page_token) = (0, String::new());
+    loop {
+        let page = Some(Page { page_size: 200, page_token });
+        let found = depot.list_bots(ListBotsRequest { page }).await?.into_inner();
+        lost += found.bots.iter().filter(|bot| bot.status == "lost").count() as u64;
+        page_token = found.next_page_token;
+        if page_token.is_empty() {
+            return Ok(lost);
+        }
+    }
 }
 
 /// Records that are parked and no garbage: of a stream that is one of ours.
@@ -217,7 +250,9 @@ struct Storyline<'a> {
 
 /// Whether this end can be right: with short deadlines an order may also be undone, but nothing else may become of it.
 fn plausible(told: &Told, patient: bool) -> bool {
-    told.as_predicted() || !patient && ["rejected", "cancelled"].contains(&told.end.as_str())
+    let undone = ["rejected", "cancelled"].contains(&told.end.as_str());
+    // A return that came to nothing leaves the order completed.
+    told.as_predicted() || !patient && (undone || told.returns && told.end == "completed")
 }
 
 /// Timelines of the first orders that should have ended otherwise.
@@ -237,7 +272,7 @@ fn judge(line: Storyline<'_>, (verify, verdict): (i32, String), tally: Tally) ->
         number,
         patient,
         orders: told.len(),
-        completed: told.iter().filter(|t| t.end == "completed").count(),
+        completed: told.iter().filter(|t| ["completed", "refunded"].contains(&t.end.as_str())).count(),
         as_predicted: told.iter().filter(|t| t.as_predicted()).count(),
         wrong: wrong.len(),
         differing: wrong.iter().take(5).map(|t| crash::differing(t)).collect(),
@@ -259,6 +294,8 @@ fn platform_options(folder: &Path, prefix: &str, patient: bool, postgres: &str) 
     env.push(("MALLBOTS_LOG_FORMAT".to_owned(), "text".to_owned()));
     env.push(("MALLBOTS_POSTGRES".to_owned(), postgres.to_owned()));
     env.push(("MALLBOTS_TRACE_RATIO".to_owned(), "0.01".to_owned()));
+    // Robots that vanish must be missed before the round's time is over.
+    env.push(("MALLBOTS_DEPOT_BOT_LOST_S".to_owned(), "12".to_owned()));
     PlatformOptions {
         separate: true,
         replicas: vec!["orchestrator#2", "payments#2", "relay#orders", "relay#orchestrator"],

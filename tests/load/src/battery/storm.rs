@@ -31,10 +31,11 @@ enum Strike {
     TwoBrokers,
     Postgres,
     Replay,
+    Robots,
 }
 
 /// What strikes, in the shares in which it does: shuffled, and dealt until none is left.
-const DECK: [(Strike, usize); 8] = [
+const DECK: [(Strike, usize); 9] = [
     (Strike::Kill, 13),
     (Strike::KillTwo, 2),
     (Strike::KillAll, 1),
@@ -43,6 +44,7 @@ const DECK: [(Strike, usize); 8] = [
     (Strike::TwoBrokers, 1),
     (Strike::Postgres, 2),
     (Strike::Replay, 1),
+    (Strike::Robots, 1),
 ];
 const TICK: Duration = Duration::from_millis(50);
 /// Of ten processes that start, so many are to die at a place of their code.
@@ -51,8 +53,15 @@ const TO_DIE_OF_TEN: u64 = 8;
 const AWAY: [u64; 2] = [200, 1_500];
 /// Longer than a lease (6 s) and than a consumer's session.
 const PAUSED: [u64; 2] = [7_000, 15_000];
+const PAUSED_LONGEST: Duration = Duration::from_millis(PAUSED[1] + 1_000);
 const BROKER_AWAY: [u64; 2] = [500, 6_000];
 const POSTGRES_AWAY: [u64; 2] = [200, 3_000];
+/// Robots that will not come back work for so long.
+const ROBOTS_LIVE: [u64; 2] = [4_000, 8_000];
+/// After it goes on, a stopped process has tried what it was about to do.
+const TRIED_WITHIN: Duration = Duration::from_secs(4);
+/// For a process that is about to be stopped, or has just gone on, to say how often it was overtaken.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// SIGABRT: what a fail-point ends by.
 const ABORTED: i32 = 6;
 
@@ -77,6 +86,11 @@ pub struct Storm<'a> {
     held: Vec<String>,
     armed: BTreeMap<String, Death>,
     paused: BTreeMap<String, Instant>,
+    /// Processes that went on a moment ago, when to ask them, and how often they had been overtaken before they were stopped.
+    woken: BTreeMap<String, (Instant, u64)>,
+    /// Robots that work for a while and then vanish.
+    mortal: BTreeMap<String, Instant>,
+    mortals: usize,
     outage: Option<JoinHandle<Result<()>>>,
     replay: Option<JoinHandle<Result<bool>>>,
     /// The last moment at which something was away.
@@ -100,6 +114,9 @@ impl<'a> Storm<'a> {
             held: Vec::new(),
             armed: BTreeMap::new(),
             paused: BTreeMap::new(),
+            woken: BTreeMap::new(),
+            mortal: BTreeMap::new(),
+            mortals: 0,
             outage: None,
             replay: None,
             last_fault: now,
@@ -133,7 +150,8 @@ impl<'a> Storm<'a> {
     }
 
     fn is_whole(&self) -> bool {
-        self.down.is_empty() && self.paused.is_empty() && self.outage.is_none() && self.replay.is_none()
+        let nobody_away = self.down.is_empty() && self.paused.is_empty() && self.mortal.is_empty();
+        nobody_away && self.outage.is_none() && self.replay.is_none()
     }
 
     /// Waits for servers that are away; nothing else may be done for a storm that was broken off.
@@ -153,6 +171,7 @@ impl<'a> Storm<'a> {
         for name in self.armed.keys().cloned().collect::<Vec<_>>() {
             self.kill(&name).await?;
         }
+        self.mortal.values_mut().for_each(|until| *until = Instant::now());
         Ok(())
     }
 
@@ -184,6 +203,22 @@ impl<'a> Storm<'a> {
         for name in due(&self.paused, now) {
             self.paused.remove(&name);
             signal(self.platform.pid(&name), "-CONT").await?;
+            if let Some((ask_at, _)) = self.woken.get_mut(&name) {
+                *ask_at = now + TRIED_WITHIN;
+            }
+            self.last_fault = now;
+        }
+        for name in
+            self.woken.iter().filter(|(_, (at, _))| *at <= now).map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        {
+            let before = self.woken.remove(&name).map_or(0, |(_, before)| before);
+            let after = overtaken(&self.platform.http(&name)).await;
+            // One that died meanwhile counts from 0 again.
+            self.tally.add(Fault::Overtaken, after.unwrap_or(0).saturating_sub(before));
+        }
+        for name in due(&self.mortal, now) {
+            self.mortal.remove(&name);
+            self.platform.bury(&name).await?;
             self.last_fault = now;
         }
         if self.outage.as_ref().is_some_and(JoinHandle::is_finished)
@@ -254,6 +289,13 @@ impl<'a> Storm<'a> {
                 Ok(())
             }
             Strike::Pause => self.pause().await,
+            Strike::Robots => {
+                self.mortals += 1;
+                let (name, lives) = (format!("{ROBOTS}#{}", self.mortals), self.between(ROBOTS_LIVE));
+                self.platform.spawn(&name)?;
+                self.mortal.insert(name, Instant::now() + lives);
+                Ok(())
+            }
             Strike::Replay if self.replay.is_none() => self.replay().await,
             Strike::Broker | Strike::TwoBrokers | Strike::Postgres if self.outage.is_none() => self.take_away(strike),
             // One is away already.
@@ -263,7 +305,8 @@ impl<'a> Storm<'a> {
 
     /// Who runs, and is not stopped.
     fn up(&self) -> Vec<String> {
-        let away = |name: &String| self.down.contains_key(name) || self.held.contains(name);
+        let away =
+            |name: &String| self.down.contains_key(name) || self.held.contains(name) || self.mortal.contains_key(name);
         self.platform.processes().into_iter().filter(|n| !away(n) && !self.paused.contains_key(n)).collect()
     }
 
@@ -284,6 +327,7 @@ impl<'a> Storm<'a> {
         self.platform.kill(name).await?;
         self.armed.remove(name);
         self.paused.remove(name);
+        self.woken.remove(name);
         self.tally.add(Fault::Kill, 1);
         self.tally.deaths += 1;
         self.bring_back_soon(name);
@@ -294,6 +338,9 @@ impl<'a> Storm<'a> {
         let up: Vec<_> = self.up().into_iter().filter(|name| !places(name).is_empty()).collect();
         let Some(name) = up.get(self.draw.below(up.len() as u64) as usize) else { return Ok(()) };
         let pid = self.platform.pid(name);
+        if let Some(before) = overtaken(&self.platform.http(name)).await {
+            self.woken.insert(name.clone(), (Instant::now() + PAUSED_LONGEST, before));
+        }
         signal(pid, "-STOP").await?;
         // The kernel stops one thread after the other.
         tokio::time::sleep(TICK).await;
@@ -366,6 +413,19 @@ fn aside<W: Future<Output = Result<()>>>(work: impl FnOnce() -> W + Send + 'stat
 
 fn due(waiting: &BTreeMap<String, Instant>, now: Instant) -> Vec<String> {
     waiting.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
+}
+
+/// How often a process says that another was faster, or had taken over its shards. `None`: it does not answer now, or nobody
+/// knows where (a replica).
+async fn overtaken(http: &str) -> Option<u64> {
+    let asked = async { reqwest::get(format!("{http}/metrics")).await.ok()?.text().await.ok() };
+    let text = tokio::time::timeout(ANSWERS_WITHIN, asked).await.ok()??;
+    let counts = |line: &&str| {
+        line.starts_with("mallbots_relay_leases_lost_total{")
+            || line.starts_with("mallbots_batch_retries_total{") && line.contains("what=\"overtaken\"")
+    };
+    let values = text.lines().filter(counts).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    Some(values.sum::<f64>() as u64)
 }
 
 async fn signal(pid: Option<u32>, signal: &str) -> Result<()> {

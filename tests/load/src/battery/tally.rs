@@ -10,6 +10,7 @@ pub enum Fault {
     Kill,
     KillAll,
     Pause,
+    Overtaken,
     Broker,
     TwoBrokers,
     Postgres,
@@ -20,13 +21,16 @@ pub enum Fault {
     Replay,
     Garbage,
     Provider,
+    StubbornVoid,
+    RobotGone,
 }
 
 impl Fault {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Kill,
         Self::KillAll,
         Self::Pause,
+        Self::Overtaken,
         Self::Broker,
         Self::TwoBrokers,
         Self::Postgres,
@@ -37,6 +41,8 @@ impl Fault {
         Self::Replay,
         Self::Garbage,
         Self::Provider,
+        Self::StubbornVoid,
+        Self::RobotGone,
     ];
 
     pub fn name(self) -> &'static str {
@@ -44,6 +50,7 @@ impl Fault {
             Self::Kill => "process killed",
             Self::KillAll => "all processes killed at once",
             Self::Pause => "process stopped for longer than its leases",
+            Self::Overtaken => "late write of a stopped process refused",
             Self::Broker => "broker killed",
             Self::TwoBrokers => "two of three brokers killed",
             Self::Postgres => "Postgres killed",
@@ -54,6 +61,8 @@ impl Fault {
             Self::Replay => "topics of a context replayed from their start",
             Self::Garbage => "unreadable record",
             Self::Provider => "order whose payment provider misbehaves",
+            Self::StubbornVoid => "order whose money is given up only after many tries",
+            Self::RobotGone => "robot gone for ever with a list in hand",
         }
     }
 }

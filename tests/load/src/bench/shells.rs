@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_read_with_its_context_and_lines_without_one_are_passed_over() {
-        let line = r#"mallbots_batch_retries_total{what="save",context="depot"} 3"#;
+        let line = r#"mallbots_batch_retries_total{what="overtaken",context="depot"} 3"#;
         assert_eq!(sample(line), Some(("mallbots_batch_retries_total", "depot", 3.0)));
         assert_eq!(sample("# HELP x"), None);
         assert_eq!(sample("process_cpu_seconds_total 3"), None);

@@ -41,6 +41,9 @@ struct Cli {
     /// Seconds of the question that comes first: an outbox under 64 writers and three relays that die
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     writers_s: u32,
+    /// Seconds for which ten times as many customers come as can be served, the question that comes second; 0 leaves it out
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    overload_s: u32,
     /// Mean milliseconds between strikes of the storm; commits are cut off and records repeated besides
     #[arg(long, default_value_t = 3_500, value_parser = clap::value_parser!(u32).range(100..=60_000))]
     strike_ms: u32,
@@ -99,7 +102,10 @@ async fn run(cli: &Cli) -> Result<bool> {
     };
     let (begun, whole) = (Instant::now(), Duration::from_secs(u64::from(cli.minutes) * 60));
     let outbox = battery::outbox(cli.seed, Duration::from_secs(cli.writers_s.into())).await.context("the outbox")?;
-    eprintln!("{}: {}: {}", outbox.name, outbox.what, if outbox.broken.is_empty() { "ok" } else { "FAILED" });
+    let mut checks = vec![told(outbox)];
+    if cli.overload_s > 0 {
+        checks.push(told(overload(cli).await?));
+    }
     let (mut rounds, mut failed) = (Vec::new(), None);
     while begun.elapsed() < whole {
         let number = rounds.len() + 1;
@@ -116,7 +122,7 @@ async fn run(cli: &Cli) -> Result<bool> {
             }
         }
     }
-    let report = sum(cli, begun.elapsed(), rounds, vec![outbox], failed);
+    let report = sum(cli, begun.elapsed(), rounds, checks, failed);
     if let Some(file) = &cli.report {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, json).with_context(|| format!("write {}", file.display()))?;
@@ -124,6 +130,25 @@ async fn run(cli: &Cli) -> Result<bool> {
     print(cli.output, &report)?;
     let whole = report.missing.is_empty() && report.broken_off.is_none();
     Ok(whole && report.broken == 0 && report.checks.iter().all(|check| check.broken.is_empty()))
+}
+
+/// Tells at once how a check went.
+fn told(check: Check) -> Check {
+    eprintln!("{}: {}: {}", check.name, check.what, if check.broken.is_empty() { "ok" } else { "FAILED" });
+    check
+}
+
+/// The overload, whose logs are kept when something does not hold.
+async fn overload(cli: &Cli) -> Result<Check> {
+    let folder = tempfile::Builder::new().prefix("mallbots-battery-overload-").tempdir()?;
+    let logs = || format!("the overload: logs are kept in {}", folder.path().display());
+    let lasts = Duration::from_secs(cli.overload_s.into());
+    let check = battery::overload(cli.seed, lasts, folder.path()).await.with_context(logs);
+    if !check.as_ref().is_ok_and(|check| check.broken.is_empty()) {
+        eprintln!("{}", logs());
+        let _ = folder.keep();
+    }
+    check
 }
 
 /// A round, whose logs are kept when something does not hold.

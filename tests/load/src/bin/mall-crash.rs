@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 use load::{
-    Crowd, Fault, Mall, Outcome, Plan, Platform,
+    Crowd, Fault, Mall, Outcome, Plan, Platform, Ways,
     crash::{self, ClientLog, Shift, Step},
     unless_interrupted,
 };
@@ -81,7 +81,14 @@ async fn crash_one(cli: &Cli, fault: &Fault) -> Result<Outcome> {
         let plan = Plan::draw(cli.seed, orders, mall.ordinary.len());
         let every = Duration::from_secs(1) / cli.rate;
         let patience = crash::patience(fault, orders, every);
-        let crowd = Crowd { kiosk: platform.url("kiosk-gateway"), mall, at_once: orders, patience, run: prefix };
+        let crowd = Crowd {
+            kiosk: platform.url("kiosk-gateway"),
+            mall,
+            at_once: orders,
+            patience,
+            run: prefix,
+            ways: Ways::default(),
+        };
         let bar = progress(cli.orders.into(), fault)?;
         let log = ClientLog::new(folder.path().join("client.jsonl"));
         let shift = Shift { crowd: &crowd, plan: &plan, every };

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
-use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Told, ledger};
+use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Told, Ways, ledger};
 use std::{
     collections::BTreeMap,
     process::ExitCode,
@@ -94,8 +94,14 @@ async fn stay(platform: &Platform, cli: &Cli) -> Result<bool> {
 async fn demo(platform: &Platform, cli: &Cli, run: String) -> Result<bool> {
     let mall = Mall::open(platform.url("stores"), platform.url("depot"), 6, 200).await.context("open the mall")?;
     let plan = Plan::draw(cli.seed, cli.orders, mall.ordinary.len());
-    let crowd =
-        Crowd { kiosk: platform.url("kiosk-gateway"), mall, at_once: 32, patience: Duration::from_secs(120), run };
+    let crowd = Crowd {
+        kiosk: platform.url("kiosk-gateway"),
+        mall,
+        at_once: 32,
+        patience: Duration::from_secs(120),
+        run,
+        ways: Ways::default(),
+    };
     let bar = ProgressBar::new(plan.orders.len() as u64);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} orders ended  {msg}")?);
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
@@ -132,7 +138,7 @@ async fn report(platform: &Platform, plan: &Plan, told: &[Told]) -> Result<bool>
         agrees &= expected == seen;
         table.add_row([end.to_owned(), expected.to_string(), seen.to_string(), mark(expected == seen)]);
     }
-    let each = told.iter().filter(|t| t.scenario.is_some_and(|s| s.end() != t.end)).collect::<Vec<_>>();
+    let each = told.iter().filter(|t| !t.as_predicted()).collect::<Vec<_>>();
     agrees &= each.is_empty();
     for wrong in each.iter().take(20) {
         let story = wrong.scenario.map_or("", |s| s.name());

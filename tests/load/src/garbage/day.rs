@@ -2,7 +2,7 @@
 
 use super::make::{Kind, Maker, TOPICS};
 use crate::{
-    Crowd, Mall, Plan, Platform, Told,
+    Crowd, Mall, Plan, Platform, Told, Ways,
     kiosk::PATIENCE,
     memory::Memory,
     sender::{Place, Sender, Stray},
@@ -80,6 +80,7 @@ impl Day {
             at_once: self.at_once,
             patience: Duration::from_secs(120),
             run: format!("garbage{}", self.seed),
+            ways: Ways::default(),
         };
         let (ended, progress) = watch::channel(0_usize);
         let shopping = crowd.shop(&plan, |_| {
@@ -211,7 +212,7 @@ async fn account(
 async fn surprises(platform: &Platform, told: &[Told]) -> Result<Vec<String>> {
     let mut surprises = Vec::new();
     for told in told {
-        let Some(scenario) = told.scenario.filter(|scenario| scenario.end() != told.end) else { continue };
+        let Some(scenario) = told.scenario.filter(|_| !told.as_predicted()) else { continue };
         let saga = timeline(platform, &told.order_id).await?;
         surprises.push(format!("order {} ({}) is {}:\n{saga}", told.order_id, scenario.name(), told.end));
     }

@@ -1,0 +1,193 @@
+//! Far more customers than the platform can serve: they must be sent away early and clearly, those who were let in served as
+//! quickly as ever, and when the crowd has gone everything must be as before, without anybody's help.
+
+use super::Check;
+use crate::{
+    Crowd, Mall, Plan, Platform, PlatformOptions, Told, Ways,
+    bench::Latency,
+    crash::{self, ClientLog},
+};
+use anyhow::{Context as _, Result};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// Customers come so many times faster than orders can end.
+const TIMES: f64 = 10.0;
+/// In a quiet mall a customer comes every so often, for so long before the crowd and after it.
+const QUIET_EVERY: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_secs(15);
+const AFTERWARDS: Duration = Duration::from_secs(60);
+/// Orders by which it is found out how many can end in a second, and how many customers are there at once meanwhile: enough
+/// to keep everything busy.
+const SOUNDING: usize = 1_500;
+const AT_ONCE: usize = 200;
+/// At the beginning of the rush orders are only about to end.
+const SETTLES: Duration = Duration::from_secs(5);
+/// Beyond the rush, for whoever was let in.
+const PATIENCE: Duration = Duration::from_secs(120);
+const BAYS: usize = 6_000;
+const VERIFY_WAIT: &str = "60s";
+
+/// The least share of orders that still end in a second under the rush.
+const GOODPUT: f64 = 0.8;
+/// Undoing takes at most so many times as long as under the load that is just held.
+const UNDO_TIMES: f64 = 5.0;
+/// Approved as quickly as before: at most so many times as long, and this beyond it.
+const QUICK_TIMES: u32 = 2;
+const QUICK_SLACK: Duration = Duration::from_millis(500);
+/// After the rush everything is as quick as before within.
+const BACK_WITHIN: Duration = Duration::from_secs(45);
+
+/// What was seen from quiet to quiet.
+struct Seen {
+    quiet: Vec<Told>,
+    sounding: Vec<Told>,
+    rush: Vec<Told>,
+    after: Vec<Told>,
+    rush_began: Instant,
+    rush_ended: Instant,
+    /// Most messages that waited in the outbox of orders, of all looks at it.
+    most_unsent: u64,
+    verify: (i32, String),
+}
+
+/// Customers come ten times faster than they can be served, for so long.
+pub async fn run(seed: u64, lasts: Duration, folder: &Path) -> Result<Check> {
+    let platform = Platform::start(options(folder)).await?;
+    let mall = Mall::open(platform.url("stores"), platform.url("depot"), 6, BAYS).await.context("open the mall")?;
+    let seen = watch_them(&platform, mall, seed, lasts, folder).await?;
+    platform.stop().await?;
+    Ok(judge(&seen))
+}
+
+async fn watch_them(platform: &Platform, mall: Mall, seed: u64, lasts: Duration, folder: &Path) -> Result<Seen> {
+    let products = mall.ordinary.len();
+    let crowd = |run: &str, leaves_when_full| Crowd {
+        kiosk: platform.url("kiosk-gateway"),
+        mall: mall.clone(),
+        at_once: AT_ONCE,
+        patience: lasts + PATIENCE,
+        run: format!("overload-{run}"),
+        ways: Ways { leaves_when_full, staff: None },
+    };
+    let few =
+        |n: u64, time: Duration| Plan::draw(seed + n, (time.as_millis() / QUIET_EVERY.as_millis()) as usize, products);
+    let quiet = crowd("quiet", false).shop_steadily(&few(0, QUIET), QUIET_EVERY, |_| {}).await?;
+    let sounding = crowd("sounding", false).shop(&Plan::draw(seed + 1, SOUNDING, products), |_| {}).await?;
+    let every = Duration::from_secs_f64(1.0 / (TIMES * capacity(&sounding)));
+    let many = Plan::draw(seed + 2, (lasts.as_secs_f64() / every.as_secs_f64()) as usize, products);
+    let rush_began = Instant::now();
+    let (over, end) = watch::channel(false);
+    let rush = async {
+        let told = crowd("rush", true).shop_steadily(&many, every, |_| {}).await;
+        over.send_replace(true);
+        told
+    };
+    let after = async {
+        tokio::time::sleep(lasts).await;
+        crowd("after", false).shop_steadily(&few(3, AFTERWARDS), QUIET_EVERY, |_| {}).await
+    };
+    let (rush, after, most_unsent) = tokio::join!(rush, after, most_unsent(platform, end));
+    let (rush, after, rush_ended) = (rush?, after?, rush_began + lasts);
+    let log = folder.join("client.jsonl");
+    for told in [&quiet, &sounding, &rush, &after] {
+        // Who was sent away at the door has no order.
+        let orders: Vec<_> = told.iter().filter(|t| !t.order_id.is_empty()).cloned().collect();
+        ClientLog::new(log.clone()).add(&orders)?;
+    }
+    let arguments = ["verify", "--wait", VERIFY_WAIT, "--client-log", &log.display().to_string()];
+    let verify = platform.ctl_code(&arguments).await?;
+    Ok(Seen { quiet, sounding, rush, after, rush_began, rush_ended, most_unsent, verify })
+}
+
+fn judge(seen: &Seen) -> Check {
+    let Seen { quiet, sounding, rush, after, rush_began, rush_ended, most_unsent, verify } = seen;
+    let capacity = capacity(sounding);
+    let settled = *rush_began + SETTLES;
+    let ended = rush.iter().filter_map(Told::ended_at).filter(|at| (settled..*rush_ended).contains(at)).count();
+    let goodput = ended as f64 / (*rush_ended - settled).as_secs_f64();
+    let sent_away = rush.iter().filter(|t| t.answered == "refused").count();
+    let undo =
+        |told: &[Told]| Latency::of(told.iter().filter(|t| t.end != "completed").filter_map(|t| t.ended).collect());
+    let (undo_before, undo_rush) = (undo(sounding), undo(rush));
+    let approved = |told: &[Told]| Latency::of(told.iter().filter_map(|t| t.approved).collect());
+    let usual = approved(quiet);
+    let back = back_after(after, *rush_ended, Duration::from_secs_f64(usual.p99_ms / 1000.0));
+    let what = format!(
+        "{capacity:.0} orders/s end when all is busy; {} customers in {:.0} s, {sent_away} sent away, {goodput:.0} orders/s end \
+         meanwhile; approved p99 {:.0} ms in quiet, {:.0} ms in the rush; undone p99 {:.0} ms busy, {:.0} ms in the rush; quick \
+         again after {:.0} s; at most {most_unsent} unsent messages of orders",
+        rush.len(),
+        (*rush_ended - *rush_began).as_secs_f64(),
+        usual.p99_ms,
+        approved(rush).p99_ms,
+        undo_before.p99_ms,
+        undo_rush.p99_ms,
+        back.as_secs_f64(),
+    );
+    let mut broken: Vec<String> = [quiet, sounding, rush, after]
+        .into_iter()
+        .flatten()
+        .filter(|t| t.answered != "refused" && (t.ended.is_none() || !t.as_predicted()))
+        .map(crash::differing)
+        .collect();
+    let mut must = |holds: bool, what: String| {
+        if !holds {
+            broken.push(what)
+        }
+    };
+    must(sent_away > 0, "nobody was sent away, so that this was no overload".to_owned());
+    must(goodput >= GOODPUT * capacity, format!("{goodput:.0} orders/s end under the rush, of {capacity:.0}"));
+    must(undo_rush.p99_ms <= UNDO_TIMES * undo_before.p99_ms, format!("undoing took {:.0} ms", undo_rush.p99_ms));
+    must(back <= BACK_WITHIN, format!("after the rush it took {:.0} s to be quick again", back.as_secs_f64()));
+    must(verify.0 == 0, format!("mallctl verify ended with {}:\n{}", verify.0, verify.1));
+    Check { name: "overload", what, broken }
+}
+
+/// Orders that end in a second, in the middle of a run.
+fn capacity(told: &[Told]) -> f64 {
+    let mut ends: Vec<_> = told.iter().filter_map(Told::ended_at).collect();
+    ends.sort_unstable();
+    let (first, last) = (ends.len() / 5, ends.len() * 4 / 5);
+    let time = ends.get(last).zip(ends.get(first)).map(|(last, first)| (*last - *first).as_secs_f64());
+    time.map_or(1.0, |s| (last - first) as f64 / s.max(0.001))
+}
+
+/// From the end of the rush to the first customer from whom on everybody was approved as quickly as usual.
+fn back_after(told: &[Told], rush_ended: Instant, usual: Duration) -> Duration {
+    let slow = |t: &&Told| t.approved.is_some_and(|took| took > usual * QUICK_TIMES + QUICK_SLACK);
+    let last = told.iter().filter(slow).map(|t| t.begun).max();
+    last.map_or(Duration::ZERO, |at| at.saturating_duration_since(rush_ended))
+}
+
+async fn most_unsent(platform: &Platform, mut over: watch::Receiver<bool>) -> u64 {
+    let url = format!("{}/metrics", platform.http("orders"));
+    let mut most = 0.0_f64;
+    while !*over.borrow() {
+        tokio::select! {
+            _ = over.wait_for(|over| *over) => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        let asked = async { reqwest::get(&url).await.ok()?.text().await.ok() };
+        let text = asked.await.unwrap_or_default();
+        let value = |line: &str| line.strip_prefix("mallbots_outbox_rows{")?.rsplit_once(' ')?.1.parse::<f64>().ok();
+        most = text.lines().filter_map(value).fold(most, f64::max);
+    }
+    most as u64
+}
+
+fn options(folder: &Path) -> PlatformOptions {
+    let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    PlatformOptions {
+        separate: true,
+        replicas: Vec::new(),
+        robots: 60,
+        pace_ms: 0,
+        prefix: format!("overload{}", std::process::id()),
+        env: vec![own("MALLBOTS_LOG_FORMAT", "text"), own("MALLBOTS_TRACE_RATIO", "0.01")],
+        folder: folder.to_owned(),
+    }
+}
