@@ -25,6 +25,7 @@ use transport::{
     ports::{Log, Store},
     timers::Gate,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A deadline that starts again because of trouble is prolonged by at most this.
@@ -101,9 +102,21 @@ pub struct RepliesRead<S: Store, L: Log> {
     shell: Shell<Orchestrator, S>,
     log: L,
     health: std::sync::Arc<Health>,
-    /// By saga: the due time that was looked at, and how far each topic must be read before it fires.
-    targets: Mutex<HashMap<Uuid, (i64, Vec<Aim>)>>,
+    /// By saga that is held.
+    targets: Mutex<HashMap<Uuid, Target>>,
 }
+
+/// Of a saga that is held.
+struct Target {
+    /// The due time that was looked at.
+    due_ms: i64,
+    /// How far each topic must be read before it fires.
+    aims: Vec<Aim>,
+    seen: Instant,
+}
+
+/// A saga that was held and not seen for so long is due no more.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 impl<S: Store, L: Log> RepliesRead<S, L> {
     pub fn new(shell: Shell<Orchestrator, S>, log: L, health: std::sync::Arc<Health>) -> Self {
@@ -173,7 +186,7 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
 
     fn known(&self, id: Uuid, due_ms: i64) -> Option<Vec<Aim>> {
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.get(&id).filter(|(at, _)| *at == due_ms).map(|(_, aims)| aims.clone())
+        targets.get(&id).filter(|target| target.due_ms == due_ms).map(|target| target.aims.clone())
     }
 }
 
@@ -193,7 +206,7 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
         let instances: HashMap<Uuid, Instance> =
             rows.iter().filter_map(|r| Some((r.id, serde_json::from_str(&r.state).ok()?))).collect();
         let ends = self.ends().await?;
-        let (mut open, mut aimed, mut targets) = (Vec::new(), Vec::new(), HashMap::new());
+        let (mut open, mut aimed, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (kind, id, due_ms) in due {
             let Some(instance) = instances.get(&id) else {
                 open.push((kind, id));
@@ -210,16 +223,26 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
             if self.reached(&aims, &ends, &others) {
                 open.push((kind, id));
             } else {
-                targets.insert(id, (due_ms, aims));
+                held.push((id, Target { due_ms, aims, seen: Instant::now() }));
             }
         }
-        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+        self.hold(&open, held);
         self.note_unsent(&open, &instances).await?;
         Ok(open)
     }
 }
 
 impl<S: Store, L: Log> RepliesRead<S, L> {
+    /// Others may be held as well that did not stand in this look at what is due.
+    fn hold(&self, open: &[(String, Uuid)], held: Vec<(Uuid, Target)>) {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.retain(|_, target| target.seen.elapsed() < FORGOTTEN_AFTER);
+        for (_, id) in open {
+            targets.remove(id);
+        }
+        targets.extend(held);
+    }
+
     async fn note_unsent(&self, open: &[(String, Uuid)], instances: &HashMap<Uuid, Instance>) -> Result<(), Error> {
         let awaited = open.iter().filter_map(|(_, id)| instances.get(id)).flat_map(|instance| {
             let key = |d: &Due| instance.progress.effect_key(&d.timer.step, d.timer.direction, d.timer.round);

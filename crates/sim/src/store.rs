@@ -122,16 +122,16 @@ impl Store for SimStore {
         self.ask("backlog", self.inner.backlog()).await
     }
 
-    async fn waiting(&self, kind: &'static str, at_most: u64) -> Result<u64, Error> {
-        self.ask("waiting", self.inner.waiting(kind, at_most)).await
+    async fn waiting(&self, kind: &'static str, since: Duration, at_most: u64) -> Result<u64, Error> {
+        self.ask("waiting", self.inner.waiting(kind, since, at_most)).await
     }
 
     async fn in_outbox(&self, keys: &[EffectKey]) -> Result<Vec<EffectKey>, Error> {
         self.ask("in outbox", self.inner.in_outbox(keys)).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
-        self.ask("due", self.inner.due(limit)).await
+    async fn due(&self, after: Option<(i64, Uuid)>, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
+        self.ask("due", self.inner.due(after, limit)).await
     }
 
     async fn released(&self, consumer: &str, limit: usize) -> Result<Vec<(Parked, ParkedAction)>, Error> {

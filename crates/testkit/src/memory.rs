@@ -28,7 +28,7 @@ pub struct MemoryShell<C: Context> {
     pub store: MemoryStore,
     pub log: MemoryLog,
     relay: AsyncMutex<Relay<C, MemoryStore, MemoryLog>>,
-    timers: Timers<C, MemoryStore, Always>,
+    timers: AsyncMutex<Timers<C, MemoryStore, Always>>,
     parking: Parking<C, MemoryStore>,
     /// How many messages were delivered, by stream and altogether.
     delivered: Mutex<(HashMap<Stream, u64>, i64)>,
@@ -46,7 +46,7 @@ pub fn memory_shell_with<C: Context>(context: C, config: ShellConfig) -> MemoryS
     let shell = Shell::new(context, store.clone(), codec(), config);
     MemoryShell {
         relay: AsyncMutex::new(Relay::new(&shell, log.clone(), RelayConfig::default())),
-        timers: Timers::new(shell.clone(), Always),
+        timers: AsyncMutex::new(Timers::new(shell.clone(), Always)),
         parking: Parking::new(shell.clone()),
         delivered: Mutex::default(),
         shell,
@@ -119,7 +119,7 @@ impl<C: Context> MemoryShell<C> {
     pub async fn pass(&self, ms: i64) {
         self.store.clock().step(ms);
         for _ in 0..MAX_STEPS {
-            let woken = self.timers.run_once().await.unwrap_or_else(|e| panic!("timers: {e}"));
+            let woken = self.timers.lock().await.run_once().await.unwrap_or_else(|e| panic!("timers: {e}"));
             self.settle().await;
             if woken == 0 {
                 return;

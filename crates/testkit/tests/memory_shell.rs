@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use testkit::{MemoryShell, do_ref, memory_shell, memory_shell_with, undo_ref};
 use transport::{
-    Aggregate, Answer, Call, CallError, Context, Fold, Router, Shell, ShellConfig, Stop, Unit,
+    Aggregate, Answer, Call, CallError, Context, Fold, Idempotency, Router, Shell, ShellConfig, Stop, Unit,
     codec::Codec,
     memory::{CommitFault, MemoryLog, MemoryStore},
     parking::Parking,
-    ports::{Log, NewRecord, ParkedAction, Record, Store},
+    ports::{Changes, Log, NewRecord, ParkedAction, Record, Store, Tx},
     relay::{Outcome, Relay, RelayConfig},
+    timers::{Gate, Timers},
 };
 use uuid::Uuid;
 
@@ -205,6 +206,33 @@ async fn whatever_becomes_of_a_commit_its_effect_stands_once() {
     }
 }
 
+/// Opens for one aggregate only.
+struct Only(Uuid);
+
+impl Gate for Only {
+    async fn open(&self, due: Vec<(String, Uuid, i64)>) -> Result<Vec<(String, Uuid)>, transport::Error> {
+        Ok(due.into_iter().filter(|(_, id, _)| *id == self.0).map(|(kind, id, _)| (kind, id)).collect())
+    }
+}
+
+#[tokio::test]
+async fn however_many_timers_are_held_those_behind_them_fire() {
+    let store = MemoryStore::new(Toy::KINDS);
+    let now = store.now_ms().await.unwrap();
+    let last = Uuid::from_u128(u128::MAX);
+    let held = (1..=1_200).map(|n| ("tally", Uuid::from_u128(n), now - 2));
+    let arm = held.chain([("tally", last, now - 1)]).collect();
+    store.begin().await.unwrap().commit("toy", &Changes { arm, ..Changes::default() }).await.unwrap();
+    let codec = Arc::new(Codec::offline().unwrap());
+    let shell = Shell::new(Toy, store.clone(), codec, ShellConfig::default());
+    let mut timers = Timers::new(shell, Only(last));
+    let mut woken = 0;
+    for _ in 0..10 {
+        woken += timers.run_once().await.unwrap();
+    }
+    assert!(woken > 1, "it is woken {woken} times in ten looks: once it is found, it is looked for again");
+}
+
 #[tokio::test]
 async fn a_timer_wakes_its_aggregate_when_the_time_has_come() {
     let toy = toy();
@@ -214,7 +242,7 @@ async fn a_timer_wakes_its_aggregate_when_the_time_has_come() {
     toy.pass(1).await;
     assert_eq!(toy.get::<Tally>(ORDER).await.unwrap().deadline_ms, None);
     toy.store.clock().step(DEADLINE_MS);
-    assert_eq!(toy.store.due(10).await.unwrap(), [], "an aggregate that waits for nothing has no timer");
+    assert_eq!(toy.store.due(None, 10).await.unwrap(), [], "an aggregate that waits for nothing has no timer");
 }
 
 #[tokio::test]
@@ -453,12 +481,16 @@ async fn while_more_wait_for_others_than_may_new_work_is_refused_and_then_taken_
             () = async { while shell.run_once().await > 0 {} } => panic!("nothing came, and no answer"),
         }
     };
-    for id in 1..=2 {
-        assert_eq!(put(id, Some(i64::MAX), Call::new("Place").new_work()).await, Ok(()));
-    }
+    let keyed = |key: &str| Call::new("Place").new_work().idempotent(Idempotency::new("kiosk", key, b"place"));
+    assert_eq!(put(1, Some(i64::MAX), keyed("first")).await, Ok(()));
+    assert_eq!(put(2, Some(i64::MAX), Call::new("Place").new_work()).await, Ok(()));
     relay.run_once().await;
-    let refused = put(3, Some(i64::MAX), Call::new("Place").new_work()).await;
-    assert!(matches!(refused, Err(CallError::Overloaded { .. })), "{refused:?}");
+    for call in [Call::new("Place").new_work(), keyed("another")] {
+        let refused = put(3, Some(i64::MAX), call).await;
+        assert!(matches!(refused, Err(CallError::Overloaded { .. })), "{refused:?}");
+    }
+    assert_eq!(shell.get::<Tally>(Uuid::from_u128(3)).await, Ok(None));
+    assert_eq!(put(1, Some(i64::MAX), keyed("first")).await, Ok(()), "what was let in is answered again");
     assert_eq!(put(1, None, Call::new("Approve")).await, Ok(()), "what goes on with old work is taken");
     relay.run_once().await;
     assert_eq!(put(3, Some(i64::MAX), Call::new("Place").new_work()).await, Ok(()));

@@ -40,8 +40,9 @@ pub trait Context: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Every kind it owns, fences apart.
     const KINDS: Kinds;
-    /// The kind whose rows with a rank above 0 wait for what the rest of the platform does with them: while more than
-    /// `ShellConfig::waiting_limit` do, new work is refused. `None`: only the outbox limits it.
+    /// The kind whose rows with a rank above 0 wait for what the rest of the platform does with them; the rank is when they
+    /// began to wait, in database milliseconds. While more than `ShellConfig::waiting_limit` do, new work is refused. `None`:
+    /// only the outbox limits it.
     const AWAITED: Option<&'static str> = None;
 
     fn routes() -> Router<Self>;

@@ -73,6 +73,8 @@ pub(crate) enum Work<C: Context> {
         fold: CallFold<C>,
         correlation_id: Option<String>,
         idempotency: Option<(IdempotencyKey, u64)>,
+        /// New work that is refused now, unless it was done already.
+        only_repeated: bool,
     },
 }
 
@@ -108,6 +110,8 @@ pub(crate) enum Done {
     /// The stored answer of an earlier use of the idempotency key, as JSON.
     Repeated(String),
     KeyReused,
+    /// New work, refused since too much is under way.
+    Full,
     Failed(String),
 }
 
@@ -174,9 +178,9 @@ impl<'a, C: Context> Pass<'a, C> {
             }
             Work::Skip { parked, envelope } => self.skip(unit, parked, envelope.as_ref(), trace),
             Work::Wake { kind, id } => self.wake(unit, kind, *id, trace),
-            Work::Call { fold, correlation_id, idempotency } => {
+            Work::Call { fold, correlation_id, idempotency, only_repeated } => {
                 unit.meta = Meta { trace, correlation_id: correlation_id.clone(), causation_id: None };
-                self.call(unit, fold, idempotency.as_ref())
+                self.call(unit, (!only_repeated).then_some(fold), idempotency.as_ref())
             }
         }
     }
@@ -336,7 +340,12 @@ impl<'a, C: Context> Pass<'a, C> {
         }
     }
 
-    fn call(&mut self, unit: &mut Unit, fold: &CallFold<C>, key: Option<&(IdempotencyKey, u64)>) -> Option<Done> {
+    fn call(
+        &mut self,
+        unit: &mut Unit,
+        fold: Option<&CallFold<C>>,
+        key: Option<&(IdempotencyKey, u64)>,
+    ) -> Option<Done> {
         if let Some((key, hash)) = key {
             let earlier = self.changes.answers.iter().find(|(k, _)| k == key).map(|(_, a)| a);
             if let Some(answer) = self.stored.get(key).or(earlier) {
@@ -344,6 +353,7 @@ impl<'a, C: Context> Pass<'a, C> {
                 return Some(if same { Done::Repeated(answer.answer.clone()) } else { Done::KeyReused });
             }
         }
+        let Some(fold) = fold else { return Some(Done::Full) };
         match guarded(|| fold(self.context, unit)) {
             Ok((answer, json)) => {
                 self.keep(unit);

@@ -16,6 +16,8 @@ pub const BATCH_SECONDS: &str = "mallbots_batch_seconds";
 pub const BATCH_RETRIES: &str = "mallbots_batch_retries_total";
 pub const COMMITS_UNKNOWN: &str = "mallbots_commits_unknown_total";
 pub const OUTBOX_ROWS: &str = "mallbots_outbox_rows";
+/// Calls that were refused because the outbox, or what waits for others, is over its limit.
+pub const NEW_WORK_REFUSED: &str = "mallbots_new_work_refused_total";
 /// Rows that wait for what the rest of the platform does with them, up to one above the limit.
 pub const WAITING_ROWS: &str = "mallbots_waiting_rows";
 /// Age of the oldest unsent row, seconds.

@@ -366,13 +366,19 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Switches writers to the other table and truncates the drained one when it can; answers whether it did.
     fn rotate(&self) -> impl Future<Output = Result<bool>> + Send;
     fn backlog(&self) -> impl Future<Output = Result<Backlog>> + Send;
-    /// How many rows of the kind have a rank above 0; counts no further than `at_most`.
-    fn waiting(&self, kind: &'static str, at_most: u64) -> impl Future<Output = Result<u64>> + Send;
+    /// How many rows of the kind have as their rank a time, in milliseconds, of the last `since` or of the future; counts no
+    /// further than `at_most`.
+    fn waiting(&self, kind: &'static str, since: Duration, at_most: u64) -> impl Future<Output = Result<u64>> + Send;
     /// Whether commands of this effect key are still in the outbox.
     fn in_outbox(&self, keys: &[EffectKey]) -> impl Future<Output = Result<Vec<EffectKey>>> + Send;
 
-    /// Aggregates whose timer is due by the store's clock, oldest first, with their due times.
-    fn due(&self, limit: usize) -> impl Future<Output = Result<Vec<(String, Uuid, i64)>>> + Send;
+    /// Aggregates whose timer is due by the store's clock, by due time and then id, with their due times; only those that come
+    /// behind `after` in this order.
+    fn due(
+        &self,
+        after: Option<(i64, Uuid)>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(String, Uuid, i64)>>> + Send;
 
     /// Parked records that an operator decided about, whose missing predecessor has arrived, or that their stream has
     /// passed by, in stream order.

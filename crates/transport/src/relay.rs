@@ -139,7 +139,10 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
 
     /// Rows that were handed over, or nothing when the next chore is due.
     async fn wait(&mut self) -> Vec<OutboxRow> {
-        let due = self.renew_at.min(self.scan_at).min(self.rotate_at);
+        let mut due = self.renew_at.min(self.scan_at).min(self.rotate_at);
+        if self.inner.is_crowded() {
+            due = due.min(self.crowd_at);
+        }
         let mut rows = Vec::new();
         match &mut self.handed {
             Some(handed) => {
@@ -401,7 +404,7 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         }
         if now >= self.crowd_at {
             self.crowd_at = now + CROWD_EVERY;
-            watch_the_crowd(&self.inner).await?;
+            watch_the_crowd(&self.inner).await;
         }
         Ok(())
     }
@@ -419,17 +422,28 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
     }
 }
 
-/// How many wait for others; the store is not asked while nothing new comes.
-async fn watch_the_crowd<C: Context, S: Store>(inner: &Inner<C, S>) -> Result<(), Error> {
-    let Some(kind) = C::AWAITED else { return Ok(()) };
-    if !inner.new_work.swap(false, Ordering::Relaxed) && !inner.crowded.load(Ordering::Relaxed) {
-        return Ok(());
+/// How many wait for others; the store is not asked while nothing new comes and nobody waits. What goes wrong here must not
+/// stop the sending: then the last look stands.
+async fn watch_the_crowd<C: Context, S: Store>(inner: &Inner<C, S>) {
+    let Some(kind) = C::AWAITED else { return };
+    let before = inner.waiting.load(Ordering::Relaxed);
+    if !inner.new_work.swap(false, Ordering::Relaxed) && before == 0 {
+        return;
     }
-    let limit = inner.config.waiting_limit;
-    let waiting = inner.store.waiting(kind, limit.saturating_add(1)).await?;
+    let (was_crowded, limit) = (inner.is_crowded(), inner.config.waiting_limit);
+    let look = inner.store.waiting(kind, STUCK_AFTER, limit.saturating_add(1));
+    let waiting = match tokio::time::timeout(LOOK_WITHIN, look).await {
+        Ok(Ok(waiting)) => waiting,
+        Ok(Err(error)) => return tracing::debug!(context = C::NAME, %error, "how many wait"),
+        Err(_) => return tracing::debug!(context = C::NAME, "how many wait is not known in time"),
+    };
     metrics::gauge!(m::WAITING_ROWS, "context" => C::NAME).set(waiting as f64);
-    inner.crowded.store(waiting > limit, Ordering::Relaxed);
-    Ok(())
+    inner.waiting.store(waiting, Ordering::Relaxed);
+    match (was_crowded, inner.is_crowded()) {
+        (false, true) => tracing::warn!(context = C::NAME, kind, limit, "new work is refused: more wait than may"),
+        (true, false) => tracing::info!(context = C::NAME, kind, limit, "new work is taken again"),
+        _ => {}
+    }
 }
 
 /// The wait for more rows, under load.
@@ -440,6 +454,10 @@ const LEASE_MARGIN: Duration = Duration::from_millis(500);
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Between looks at how many wait for others: what comes in between is let in, so it is short.
 const CROWD_EVERY: Duration = Duration::from_millis(200);
+/// For such a look.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+/// What has waited for longer is stuck, and for an operator: it must not keep everybody else out.
+const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 /// Each once: several messages share an id.
 fn ids_of(messages: impl Iterator<Item = (i64, i16)>) -> Vec<(i64, i16)> {

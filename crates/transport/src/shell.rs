@@ -72,7 +72,7 @@ impl Default for ShellConfig {
             queue: 2_000,
             call_timeout: Duration::from_secs(10),
             outbox_limit: 200_000,
-            waiting_limit: 2_000,
+            waiting_limit: 1_000,
             reply_topics: Vec::new(),
             linger: Linger::under_load(Duration::from_millis(25)),
             id_seed: None,
@@ -137,7 +137,8 @@ impl Call {
         self
     }
 
-    /// Refused with [`CallError::Overloaded`] while the outbox, or what waits for others, is over its limit.
+    /// Refused with [`CallError::Overloaded`] while the outbox, or what waits for others, is over its limit; what was done
+    /// under the same idempotency key before is answered all the same.
     pub fn new_work(mut self) -> Self {
         self.new_work = true;
         self
@@ -161,6 +162,7 @@ pub(crate) struct CallInput<C: Context> {
     fold: CallFold<C>,
     decode: Decoded,
     reply: oneshot::Sender<Replied>,
+    only_repeated: bool,
 }
 
 type OffsetSink = Arc<dyn Fn(&str, i32, i64) + Send + Sync>;
@@ -182,10 +184,11 @@ pub(crate) struct Inner<C: Context, S: Store> {
     /// Taken by the batch that is under way.
     cache: Mutex<RowCache>,
     sink: Mutex<Option<OffsetSink>>,
-    /// The outbox is over its limit; more waits for others than may.
+    /// The outbox is over its limit.
     pub overloaded: AtomicBool,
-    pub crowded: AtomicBool,
-    /// New work was asked for since `crowded` was last looked after.
+    /// How many wait for others, as last seen.
+    pub waiting: AtomicU64,
+    /// New work was asked for since then.
     pub new_work: AtomicBool,
     seed: AtomicU64,
 }
@@ -193,7 +196,12 @@ pub(crate) struct Inner<C: Context, S: Store> {
 impl<C: Context, S: Store> Inner<C, S> {
     fn takes_new_work(&self) -> bool {
         self.new_work.store(true, Ordering::Relaxed);
-        !self.overloaded.load(Ordering::Relaxed) && !self.crowded.load(Ordering::Relaxed)
+        !self.overloaded.load(Ordering::Relaxed) && !self.is_crowded()
+    }
+
+    /// More wait for others than may.
+    pub fn is_crowded(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > self.config.waiting_limit
     }
 }
 
@@ -233,7 +241,7 @@ impl<C: Context, S: Store> Shell<C, S> {
             cache: Mutex::default(),
             sink: Mutex::default(),
             overloaded: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
             new_work: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
         };
@@ -287,8 +295,12 @@ impl<C: Context, S: Store> Shell<C, S> {
         T: Serialize + DeserializeOwned + Send + 'static,
         F: Fn(&C, &mut Unit) -> Fold<T> + Send + Sync + 'static,
     {
-        if call.new_work && !self.inner.takes_new_work() {
-            return Err(CallError::Overloaded { retry_after: RETRY_AFTER });
+        let full = call.new_work && !self.inner.takes_new_work();
+        if full {
+            metrics::counter!(m::NEW_WORK_REFUSED, "context" => C::NAME).increment(1);
+            if call.idempotency.is_none() {
+                return Err(CallError::Overloaded { retry_after: RETRY_AFTER });
+            }
         }
         let keep = call.idempotency.is_some();
         let fold: CallFold<C> = Box::new(move |context, unit| {
@@ -301,7 +313,7 @@ impl<C: Context, S: Store> Shell<C, S> {
             Err(e) => Err(e.to_string()),
         };
         let (reply, answer) = oneshot::channel();
-        let input = Input::Call(CallInput { call, fold, decode, reply });
+        let input = Input::Call(CallInput { call, fold, decode, reply, only_repeated: full });
         let answer = async {
             self.inner.queue.send(input).await.map_err(|_| CallError::Unknown("the service is stopping".into()))?;
             answer.await.map_err(|_| CallError::Unknown("the service is stopping".into()))?
@@ -670,6 +682,7 @@ fn answer(done: Done, decode: Decoded) -> Replied {
         Done::Answer(answer) => Ok(answer),
         Done::Repeated(json) => decode(&json).map_err(CallError::Internal),
         Done::KeyReused => Err(CallError::KeyReused),
+        Done::Full => Err(CallError::Overloaded { retry_after: RETRY_AFTER }),
         Done::Refused(refusal) => Err(CallError::Refused(refusal)),
         Done::Failed(reason) => Err(CallError::Internal(reason)),
         Done::Nothing | Done::Duplicate | Done::Parked => Err(CallError::Internal("a call that was not folded".into())),
@@ -683,6 +696,7 @@ fn outcome_of(done: &Done) -> spans::Ended {
         Done::Parked => spans::Ended::Error("parked".into()),
         Done::Refused(refusal) => spans::Ended::Refused(refusal.code.clone()),
         Done::KeyReused => spans::Ended::Refused("platform.key_reused".into()),
+        Done::Full => spans::Ended::Refused("platform.overloaded".into()),
         Done::Failed(reason) => spans::Ended::Error(reason.clone()),
     }
 }
@@ -695,7 +709,12 @@ fn count<C: Context>(done: &Done) {
             tracing::error!(context = C::NAME, reason, "an input failed");
             m::INPUTS_FAILED
         }
-        Done::Nothing | Done::Refused(_) | Done::Answer(_) | Done::Repeated(_) | Done::KeyReused => m::INPUTS,
+        Done::Nothing
+        | Done::Refused(_)
+        | Done::Answer(_)
+        | Done::Repeated(_)
+        | Done::KeyReused
+        | Done::Full => m::INPUTS,
     };
     metrics::counter!(name, "context" => C::NAME).increment(1);
 }

@@ -35,14 +35,17 @@ impl Gate for Always {
 pub struct Timers<C: Context, S: Store, G: Gate> {
     shell: Shell<C, S>,
     gate: G,
+    /// Due time and id of the last one that was looked at, while more may be due behind it: those that the gate holds, however
+    /// many, hide nobody.
+    looked_at: Option<(i64, Uuid)>,
 }
 
 impl<C: Context, S: Store, G: Gate> Timers<C, S, G> {
     pub fn new(shell: Shell<C, S>, gate: G) -> Self {
-        Self { shell, gate }
+        Self { shell, gate, looked_at: None }
     }
 
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
@@ -56,9 +59,10 @@ impl<C: Context, S: Store, G: Gate> Timers<C, S, G> {
         }
     }
 
-    /// Wakes what is due and answers how many that were.
-    pub async fn run_once(&self) -> Result<usize, Error> {
-        let due = self.shell.store().due(MAX_WAKES).await?;
+    /// Wakes what is due and answers how many that were; where more are due than one look takes, the next one goes on.
+    pub async fn run_once(&mut self) -> Result<usize, Error> {
+        let due = self.shell.store().due(self.looked_at.take(), MAX_WAKES).await?;
+        self.looked_at = due.get(MAX_WAKES - 1).map(|(_, id, due_ms)| (*due_ms, *id));
         let due = seeded::due(self.shell.inner.config.id_seed, due);
         if due.is_empty() {
             return Ok(0);

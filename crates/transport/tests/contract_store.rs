@@ -52,6 +52,7 @@ on_both! {
         answers_are_swept_after_a_day;
     timers:
         what_is_due_comes_oldest_first,
+        those_due_at_the_same_time_come_by_their_ids,
         an_aggregate_has_one_timer_which_moves_and_goes,
         a_timer_is_due_when_its_time_has_come;
     outbox:

@@ -30,13 +30,13 @@ impl Guard {
     pub fn new(limits: Limits) -> Self {
         let places = Arc::new(Semaphore::new(limits.requests));
         // Who has an order can pay, cancel and look however many are at the door.
-        let door = Arc::new(Semaphore::new(limits.requests - limits.requests / 4));
+        let door = Arc::new(Semaphore::new((limits.requests - limits.requests.div_ceil(4)).max(1)));
         Self { limits, places, door }
     }
 
     /// The places that a request holds while it runs.
     fn take(&self, route: &str) -> Result<(SemaphorePermit<'_>, Option<SemaphorePermit<'_>>), TryAcquireError> {
-        let has_order = route.contains(" /v1/orders/");
+        let has_order = route.split_once(' ').is_some_and(|(_, path)| path.starts_with("/v1/orders/"));
         Ok((self.places.try_acquire()?, (!has_order).then(|| self.door.try_acquire()).transpose()?))
     }
 }

@@ -32,6 +32,9 @@ pub struct Told {
     pub end: String,
     #[serde(skip)]
     pub total: i64,
+    /// When the customer came.
+    #[serde(skip)]
+    pub came: Instant,
     /// When the checkout was first sent.
     #[serde(skip)]
     pub begun: Instant,
@@ -42,6 +45,9 @@ pub struct Told {
     pub approved: Option<Duration>,
     #[serde(skip)]
     pub ended: Option<Duration>,
+    /// When the customer's wish to cancel was accepted.
+    #[serde(skip)]
+    pub cancelled: Option<Instant>,
 }
 
 impl Told {
@@ -62,6 +68,11 @@ impl Told {
 
     pub fn ended_at(&self) -> Option<Instant> {
         self.ended.map(|took| self.begun + took)
+    }
+
+    /// From the customer's coming to the approval of the order, however long it took to be let in.
+    pub fn approved_after(&self) -> Option<Duration> {
+        self.approved.map(|took| self.begun + took - self.came)
     }
 }
 
@@ -154,6 +165,11 @@ enum Answer {
 
 impl Visit<'_> {
     async fn run(&self) -> Result<Told> {
+        let came = Instant::now();
+        Ok(Told { came, ..self.shop().await? })
+    }
+
+    async fn shop(&self) -> Result<Told> {
         let opened = self.at_the_door("basket", |http, url| http.post(url).json(&json!({})), "/v1/baskets").await?;
         if let Some(told) = self.sent_away(&opened) {
             return Ok(told);
@@ -218,16 +234,20 @@ impl Visit<'_> {
             returns: self.returns(),
             end: String::new(),
             total: 0,
+            came: Instant::now(),
             begun: Instant::now(),
             accepted: None,
             approved: None,
             ended: None,
+            cancelled: None,
         }
     }
 
     async fn follow(&self, mut told: Told) -> Result<Told> {
         let path = format!("/v1/orders/{}", told.order_id);
-        let (mut acted, mut returned) = (false, false);
+        let mut acted = false;
+        // When the order was last changed before it was to be brought back.
+        let mut returning_since = None;
         let mut view = View::new(self, &path);
         while told.begun.elapsed() < self.crowd.patience {
             let order = match self.get(&path).await? {
@@ -240,15 +260,21 @@ impl Visit<'_> {
             if told.approved.is_none() && matches!(told.end.as_str(), "approved" | "shopping" | "ready" | "completed") {
                 told.approved = Some(told.begun.elapsed());
             }
-            if told.end == "completed" && told.returns && !returned {
-                returned = self.bring_back(&told.order_id).await?;
-                continue;
-            }
-            if matches!(told.end.as_str(), "completed" | "cancelled" | "rejected" | "refunded") {
+            let changed = order["updated_at_ms"].as_i64();
+            let comes_back = told.end == "completed" && told.returns;
+            if comes_back && returning_since.is_none() {
+                if self.bring_back(&told.order_id).await? {
+                    returning_since = changed;
+                }
+            } else if comes_back && returning_since == changed {
+                // The return has been asked for, and is about to begin.
+            } else if matches!(told.end.as_str(), "completed" | "cancelled" | "rejected" | "refunded") {
                 told.ended = Some(told.begun.elapsed());
                 break;
             }
-            acted = acted || self.act(&told.order_id, &told.end).await?;
+            if !acted {
+                acted = self.act(&mut told).await?;
+            }
             view.wait_for_a_turn().await;
         }
         Ok(told)
@@ -284,7 +310,8 @@ impl Visit<'_> {
     }
 
     /// Pays or cancels when the moment of the story has come; answers whether it did.
-    async fn act(&self, id: &str, state: &str) -> Result<bool> {
+    async fn act(&self, told: &mut Told) -> Result<bool> {
+        let (id, state) = (&told.order_id, told.end.as_str());
         let (path, body) = match self.planned.scenario {
             Scenario::PaysOnArrival if state == "ready" => (format!("/v1/orders/{id}/pay"), json!({})),
             Scenario::Cancels if self.time_to_cancel(state) => {
@@ -294,7 +321,10 @@ impl Visit<'_> {
         };
         let what = path.rsplit('/').next().unwrap_or_default();
         match self.post(&path, &body, what).await? {
-            Answer::Ok(_) => Ok(true),
+            Answer::Ok(_) => {
+                told.cancelled = (self.planned.scenario == Scenario::Cancels).then(Instant::now);
+                Ok(true)
+            }
             // A repeat may find that the first one has done it. The order's end tells.
             Answer::Refused(StatusCode::CONFLICT, _) => Ok(true),
             Answer::Refused(status, code) => bail!("{path}: {status} {code}"),
@@ -376,6 +406,8 @@ impl Visit<'_> {
     ) -> Result<Answer> {
         let key = format!("{}-{}-{what}", self.crowd.run, self.number);
         let first = Instant::now();
+        // Somebody who may have been let in does not leave.
+        let mut in_doubt = false;
         loop {
             let url = format!("{}{path}", self.crowd.kiosk);
             let why = match request(&self.http, url).header("Idempotency-Key", &key).send().await {
@@ -385,7 +417,7 @@ impl Visit<'_> {
                         Ok(text) if status.is_success() => {
                             return Ok(Answer::Ok(serde_json::from_str(&text).unwrap_or_default()));
                         }
-                        Ok(text) if leaves && status == StatusCode::SERVICE_UNAVAILABLE => {
+                        Ok(text) if leaves && !in_doubt && FULL.contains(&code_of(&text).as_str()) => {
                             return Ok(Answer::Full(code_of(&text)));
                         }
                         Ok(text) if !may_change(status, &code_of(&text)) => {
@@ -400,10 +432,14 @@ impl Visit<'_> {
             if first.elapsed() > self.crowd.patience {
                 return Ok(Answer::Unknown(why));
             }
+            in_doubt = true;
             pause(first).await;
         }
     }
 }
+
+/// Codes by which the mall says that nobody more is let in.
+const FULL: [&str; 2] = ["platform.overloaded", "kiosk.overloaded"];
 
 /// Errors of a service that is away, or was asked in vain.
 fn is_passing(code: tonic::Code) -> bool {
@@ -419,9 +455,9 @@ struct View<'a> {
 }
 
 /// Without news an order is looked at again after so long: a view may miss a line, and the kiosk may have died with it.
-const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 /// Changes after which a customer has something to do, or may go.
-const TURNS: [&str; 6] = ["approved", "ready", "completed", "cancelled", "rejected", "refunded"];
+const TURNS: [&str; 7] = ["approved", "ready", "completed", "cancelled", "rejected", "return_failed", "refunded"];
 
 impl<'a> View<'a> {
     fn new(visit: &'a Visit<'a>, path: &str) -> Self {

@@ -92,7 +92,7 @@ pub struct Planned {
 /// the first try, or does not give up what it holds before it was asked often.
 pub const TROUBLES: [&str; 6] =
     ["tok_timeout", "tok_500", "tok_unavailable", "tok_slow", "tok_capture_flaky", STUBBORN_VOID];
-/// Of those whose order is undone after the money was held, every other meets this one.
+/// Every other customer whose order will not be completed meets this one; it matters where the money was held.
 pub const STUBBORN_VOID: &str = "tok_void_unavailable";
 
 /// All orders of a run.

@@ -206,7 +206,8 @@ impl Platform {
 
     /// `kill -9` of a process that will not come back.
     pub async fn bury(&mut self, role: &str) -> Result<()> {
-        self.kill(role).await?;
+        // It may have ended already.
+        let _ = self.kill(role).await;
         self.processes.remove(role);
         Ok(())
     }

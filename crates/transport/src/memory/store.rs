@@ -230,8 +230,9 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn waiting(&self, kind: &'static str, at_most: u64) -> Result<u64, Error> {
-        let waiting = self.state(|s| Ok(s.table(kind)?.values().filter(|row| row.rank > 0).count()))?;
+    async fn waiting(&self, kind: &'static str, since: Duration, at_most: u64) -> Result<u64, Error> {
+        let after = (self.clock().now() - since.as_millis() as i64).max(0);
+        let waiting = self.state(|s| Ok(s.table(kind)?.values().filter(|row| row.rank > after).count()))?;
         Ok(at_most.min(waiting as u64))
     }
 
@@ -240,12 +241,13 @@ impl Store for MemoryStore {
         Ok(self.state(|s| keys.iter().filter(|key| waits(s, key)).cloned().collect()))
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
+    async fn due(&self, after: Option<(i64, Uuid)>, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
         let now_ms = self.clock().now();
         let mut due: Vec<_> = self.state(|s| {
             let due = s.timers.iter().filter(|(_, due_ms)| **due_ms <= now_ms);
             due.map(|((kind, id), due_ms)| ((*kind).to_owned(), *id, *due_ms)).collect()
         });
+        due.retain(|(_, id, due_ms)| after.is_none_or(|after| (*due_ms, *id) > after));
         due.sort_by_key(|(_, id, due_ms)| (*due_ms, *id));
         due.truncate(limit);
         Ok(due)

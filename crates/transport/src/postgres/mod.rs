@@ -14,7 +14,11 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use message::EffectKey;
 
 use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
-use tokio_postgres::{NoTls, error::SqlState};
+use tokio_postgres::{
+    NoTls,
+    error::SqlState,
+    types::ToSql,
+};
 use uuid::Uuid;
 
 pub use lane::Lane;
@@ -217,10 +221,12 @@ impl Store for PgStore {
         outbox::backlog(self).await
     }
 
-    async fn waiting(&self, kind: &'static str, at_most: u64) -> Result<u64, Error> {
+    async fn waiting(&self, kind: &'static str, since: Duration, at_most: u64) -> Result<u64, Error> {
         let client = self.client().await?;
         let statement = client.prepare_cached(&self.kind(kind)?.waiting).await.map_err(|e| classify("waiting", e))?;
-        let row = client.query_one(&statement, &[&(at_most as i64)]).await.map_err(|e| classify("waiting", e))?;
+        let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+        let values: [&(dyn ToSql + Sync); 2] = [&(since.as_millis() as i64), &at_most];
+        let row = client.query_one(&statement, &values).await.map_err(|e| classify("waiting", e))?;
         Ok(row.get::<_, i64>(0) as u64)
     }
 
@@ -228,12 +234,16 @@ impl Store for PgStore {
         outbox::contains(self, keys).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
+    async fn due(&self, after: Option<(i64, Uuid)>, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
         let client = self.client().await?;
+        // The first condition is what the index serves.
         let sql = "SELECT kind, id, due_ms FROM timer
-                   WHERE due_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint ORDER BY due_ms LIMIT $1";
+                   WHERE due_ms >= $2 AND (due_ms, id) > ($2, $3)
+                   AND due_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint ORDER BY due_ms, id LIMIT $1";
+        let (due_ms, id) = after.unwrap_or((i64::MIN, Uuid::nil()));
         let statement = client.prepare_cached(sql).await.map_err(|e| classify("timers", e))?;
-        let found = client.query(&statement, &[&(limit as i64)]).await.map_err(|e| classify("timers", e))?;
+        let values: [&(dyn ToSql + Sync); 3] = [&(limit as i64), &due_ms, &id];
+        let found = client.query(&statement, &values).await.map_err(|e| classify("timers", e))?;
         Ok(found.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
     }
 

@@ -59,7 +59,11 @@ impl KindSql {
                 "SELECT {ROW_COLUMNS} FROM {table} WHERE status = $1 AND rank >= $2 ORDER BY rank, id LIMIT $3
                  FOR NO KEY UPDATE SKIP LOCKED"
             ),
-            waiting: format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE rank > 0 LIMIT $1) w"),
+            // `rank > 0` names the index of those that wait.
+            waiting: format!(
+                "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE rank > 0
+                 AND rank > (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1 LIMIT $2) w"
+            ),
             unchanged: format!(
                 "SELECT t.id FROM {table} t, unnest($1::uuid[], $2::bigint[]) AS u(id, version)
                  WHERE t.id = ANY($1) AND t.id = u.id AND t.version = u.version ORDER BY t.id FOR NO KEY UPDATE OF t"

@@ -54,7 +54,7 @@ impl<C: Context> Item<C> {
 }
 
 pub(super) fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
-    let CallInput { call, fold, decode, reply } = input;
+    let CallInput { call, fold, decode, reply, only_repeated } = input;
     let key =
         call.idempotency.map(|i| (IdempotencyKey { caller: i.caller, route: call.name, key: i.key }, i.request_hash));
     let (name, correlation_id) = (format!("{} {}", C::NAME, call.name), call.correlation_id);
@@ -63,7 +63,7 @@ pub(super) fn prepare_call<C: Context>(input: CallInput<C>) -> Item<C> {
         None => spans::start(C::NAME, name, spans::Kind::Server, call.trace, &[]),
     };
     Item {
-        work: Some(Work::Call { fold, correlation_id, idempotency: key }),
+        work: Some(Work::Call { fold, correlation_id, idempotency: key, only_repeated }),
         place: None,
         reply: Some((reply, decode)),
         span,

@@ -1,7 +1,7 @@
 //! Claims: rows that anybody may have, and nobody twice.
 
 use super::{ME, World, commit, get, ids, row, saves, wanted};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 use transport::ports::{ClaimRows, CommitError, Row, Store, Tx, Wanted};
 use uuid::Uuid;
 
@@ -31,12 +31,16 @@ pub async fn a_claim_takes_the_lowest_rank_that_will_do(world: impl World) {
 
 pub async fn what_waits_is_counted_no_further_than_asked(world: impl World) {
     let store = world.store();
-    let [a, b, c, d] = ids();
-    assert_eq!(store.waiting("spot", 10).await.unwrap(), 0);
-    commit(store, &saves("spot", [free(a, 7), free(b, 1), free(c, 0), free(d, i64::MAX)])).await.unwrap();
-    let counts = [store.waiting("spot", 10).await, store.waiting("spot", 3).await, store.waiting("spot", 2).await];
-    assert_eq!(counts.map(Result::unwrap), [3, 3, 2]);
-    assert!(store.waiting("nowhere", 1).await.is_err());
+    let [a, b, c, d, e] = ids();
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    assert_eq!(store.waiting("spot", day, 10).await.unwrap(), 0);
+    let now = store.now_ms().await.unwrap();
+    let rows = [free(a, now), free(b, now - 3_600_000), free(c, 0), free(d, i64::MAX), free(e, now - 1)];
+    commit(store, &saves("spot", rows)).await.unwrap();
+    for (since, at_most, expected) in [(minute, u64::MAX, 3), (day, 10, 4), (day, 4, 4), (day, 2, 2), (minute, 0, 0)] {
+        assert_eq!(store.waiting("spot", since, at_most).await.unwrap(), expected, "{since:?}, at most {at_most}");
+    }
+    assert!(store.waiting("nowhere", day, 1).await.is_err());
 }
 
 pub async fn a_claim_passes_over_what_others_hold(world: impl World) {

@@ -46,7 +46,7 @@ async fn held<S: Store>(store: &S, id: Uuid) -> usize {
         + loaded.marks.len()
         + loaded.answers.len()
         + store.unsent(&[0], 10).await.unwrap().len()
-        + store.due(10).await.unwrap().len()
+        + store.due(None, 10).await.unwrap().len()
         + store.journal("thing", id).await.unwrap().len()
 }
 

@@ -132,8 +132,20 @@ pub async fn overload(seed: u64, lasts: Duration, folder: &Path) -> Result<Check
 pub fn servers_suit() -> Result<()> {
     crash::servers_can_be_killed()?;
     let brokers = Control::from_env()?.brokers();
+    let files = open_files()?;
+    ensure!(files >= FILES, "a process may have {files} files open, {FILES} are needed: say `ulimit -n {FILES}` first");
     ensure!(brokers.len() == 3, "there are {} brokers, not three: give `servers run --three-brokers`", brokers.len());
     Ok(())
+}
+
+/// Each customer has a connection or two.
+const FILES: u64 = 8_192;
+
+fn open_files() -> Result<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("no limit of open files")?;
+    let soft = line.split_whitespace().next().unwrap_or_default();
+    if soft == "unlimited" { Ok(u64::MAX) } else { soft.parse().with_context(|| format!("limit of open files {soft}")) }
 }
 
 /// One round on a platform of its own, whose logs go to `folder`.
@@ -193,7 +205,7 @@ pub async fn round(options: &Options, number: usize, folder: &Path, seen: impl F
     tally.add(Fault::CommitCutAfter, cutter.cuts(Cut::After));
     let troubled = told.iter().filter(|t| t.trouble.is_some() && t.scenario != Some(Scenario::Declined));
     tally.add(Fault::Provider, troubled.count() as u64);
-    // Nothing was found: so robots were out, and the money was held by then.
+    // Nothing was found: so robots were out, and the money was held by then, unless a deadline came before.
     let stubborn = |t: &&Told| t.trouble == Some(STUBBORN_VOID) && t.scenario == Some(Scenario::AllMissing);
     tally.add(Fault::StubbornVoid, told.iter().filter(stubborn).filter(|t| t.end == "cancelled").count() as u64);
     tally.add(Fault::RobotGone, robots_lost(&platform).await?);
@@ -294,8 +306,8 @@ fn platform_options(folder: &Path, prefix: &str, patient: bool, postgres: &str) 
     env.push(("MALLBOTS_LOG_FORMAT".to_owned(), "text".to_owned()));
     env.push(("MALLBOTS_POSTGRES".to_owned(), postgres.to_owned()));
     env.push(("MALLBOTS_TRACE_RATIO".to_owned(), "0.01".to_owned()));
-    // Robots that vanish must be missed before the round's time is over.
-    env.push(("MALLBOTS_DEPOT_BOT_LOST_S".to_owned(), "12".to_owned()));
+    // Robots that vanish must be missed before the round's time is over; longer than a depot that is stopped hears nothing.
+    env.push(("MALLBOTS_DEPOT_BOT_LOST_S".to_owned(), "20".to_owned()));
     PlatformOptions {
         separate: true,
         replicas: vec!["orchestrator#2", "payments#2", "relay#orders", "relay#orchestrator"],

@@ -87,7 +87,7 @@ pub struct Storm<'a> {
     armed: BTreeMap<String, Death>,
     paused: BTreeMap<String, Instant>,
     /// Processes that went on a moment ago, when to ask them, and how often they had been overtaken before they were stopped.
-    woken: BTreeMap<String, (Instant, u64)>,
+    woken: BTreeMap<String, (Instant, [u64; 2])>,
     /// Robots that work for a while and then vanish.
     mortal: BTreeMap<String, Instant>,
     mortals: usize,
@@ -189,7 +189,8 @@ impl<'a> Storm<'a> {
     /// Buries who died, brings back whose time has come.
     async fn look_after(&mut self, now: Instant) -> Result<()> {
         for name in self.platform.processes() {
-            if !self.down.contains_key(&name) && !self.held.contains(&name) {
+            let elsewhere = self.held.contains(&name) || self.mortal.contains_key(&name);
+            if !self.down.contains_key(&name) && !elsewhere {
                 self.see(&name)?;
             }
         }
@@ -211,10 +212,11 @@ impl<'a> Storm<'a> {
         for name in
             self.woken.iter().filter(|(_, (at, _))| *at <= now).map(|(name, _)| name.clone()).collect::<Vec<_>>()
         {
-            let before = self.woken.remove(&name).map_or(0, |(_, before)| before);
-            let after = overtaken(&self.platform.http(&name)).await;
-            // One that died meanwhile counts from 0 again.
-            self.tally.add(Fault::Overtaken, after.unwrap_or(0).saturating_sub(before));
+            let Some((_, before)) = self.woken.remove(&name) else { continue };
+            let after = overtaken(&self.platform.http(&name)).await.unwrap_or_default();
+            for (at, fault) in [Fault::Overtaken, Fault::ShardLost].into_iter().enumerate() {
+                self.tally.add(fault, after[at].saturating_sub(before[at]));
+            }
         }
         for name in due(&self.mortal, now) {
             self.mortal.remove(&name);
@@ -244,6 +246,7 @@ impl<'a> Storm<'a> {
     fn see(&mut self, name: &str) -> Result<()> {
         let Some(status) = self.platform.ended(name)? else { return Ok(()) };
         let log = crate::platform::tail(&self.platform.log(name));
+        self.woken.remove(name);
         let told = |death: &Death| log.contains(&format!("fail-point {}:", death.place.name()));
         match self.armed.remove(name).filter(told) {
             Some(death) if status.signal() == Some(ABORTED) => self.tally.died_at(death.place),
@@ -415,17 +418,17 @@ fn due(waiting: &BTreeMap<String, Instant>, now: Instant) -> Vec<String> {
     waiting.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
 }
 
-/// How often a process says that another was faster, or had taken over its shards. `None`: it does not answer now, or nobody
-/// knows where (a replica).
-async fn overtaken(http: &str) -> Option<u64> {
+/// How often a process says that a commit of its was refused because another was faster, and how many shards another had taken
+/// over. `None`: it does not answer now, or nobody knows where (a replica).
+async fn overtaken(http: &str) -> Option<[u64; 2]> {
     let asked = async { reqwest::get(format!("{http}/metrics")).await.ok()?.text().await.ok() };
     let text = tokio::time::timeout(ANSWERS_WITHIN, asked).await.ok()??;
-    let counts = |line: &&str| {
-        line.starts_with("mallbots_relay_leases_lost_total{")
-            || line.starts_with("mallbots_batch_retries_total{") && line.contains("what=\"overtaken\"")
+    let sum = |name: &str, label: &str| {
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64
     };
-    let values = text.lines().filter(counts).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-    Some(values.sum::<f64>() as u64)
+    let commits = sum("mallbots_batch_retries_total{", "what=\"overtaken\"");
+    Some([commits, sum("mallbots_relay_leases_lost_total{", "")])
 }
 
 async fn signal(pid: Option<u32>, signal: &str) -> Result<()> {

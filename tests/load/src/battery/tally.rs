@@ -11,6 +11,7 @@ pub enum Fault {
     KillAll,
     Pause,
     Overtaken,
+    ShardLost,
     Broker,
     TwoBrokers,
     Postgres,
@@ -26,11 +27,12 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Kill,
         Self::KillAll,
         Self::Pause,
         Self::Overtaken,
+        Self::ShardLost,
         Self::Broker,
         Self::TwoBrokers,
         Self::Postgres,
@@ -50,7 +52,8 @@ impl Fault {
             Self::Kill => "process killed",
             Self::KillAll => "all processes killed at once",
             Self::Pause => "process stopped for longer than its leases",
-            Self::Overtaken => "late write of a stopped process refused",
+            Self::Overtaken => "commit refused that another was faster than, after a stop",
+            Self::ShardLost => "shard that another had taken over, after a stop",
             Self::Broker => "broker killed",
             Self::TwoBrokers => "two of three brokers killed",
             Self::Postgres => "Postgres killed",

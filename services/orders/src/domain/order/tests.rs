@@ -182,3 +182,12 @@ fn an_order_survives_being_stored() {
         assert!(json.contains(&format!("\"status\":\"{}\"", status.as_str())));
     }
 }
+
+#[test]
+fn exactly_an_order_that_waits_to_be_approved_has_a_rank() {
+    use transport::Aggregate as _;
+    for status in OrderStatus::ALL {
+        let order = Order { placed_at_ms: 77, ..order(status) };
+        assert_eq!(order.rank(), if status == OrderStatus::Pending { 77 } else { 0 }, "{status:?}");
+    }
+}
