@@ -20,12 +20,12 @@ use std::{
     },
     time::Duration,
 };
+use tokio::time::Instant;
 use transport::{
     Aggregate, Context as _, Error, Shell,
     ports::{Log, Store},
     timers::Gate,
 };
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A deadline that starts again because of trouble is prolonged by at most this.

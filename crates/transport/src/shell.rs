@@ -709,12 +709,9 @@ fn count<C: Context>(done: &Done) {
             tracing::error!(context = C::NAME, reason, "an input failed");
             m::INPUTS_FAILED
         }
-        Done::Nothing
-        | Done::Refused(_)
-        | Done::Answer(_)
-        | Done::Repeated(_)
-        | Done::KeyReused
-        | Done::Full => m::INPUTS,
+        Done::Nothing | Done::Refused(_) | Done::Answer(_) | Done::Repeated(_) | Done::KeyReused | Done::Full => {
+            m::INPUTS
+        }
     };
     metrics::counter!(name, "context" => C::NAME).increment(1);
 }

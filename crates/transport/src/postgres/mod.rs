@@ -14,11 +14,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use message::EffectKey;
 
 use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
-use tokio_postgres::{
-    NoTls,
-    error::SqlState,
-    types::ToSql,
-};
+use tokio_postgres::{NoTls, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 pub use lane::Lane;

@@ -23,8 +23,8 @@ const QUIET: Duration = Duration::from_secs(15);
 const AFTERWARDS: Duration = Duration::from_secs(60);
 /// Orders by which it is found out how many can end in a second, and how many customers are there at once meanwhile: enough
 /// to keep everything busy.
-const SOUNDING: usize = 2_000;
-const AT_ONCE: usize = 400;
+const SOUNDING: usize = 3_000;
+const AT_ONCE: usize = 800;
 /// At the beginning of the rush orders are only about to end.
 const SETTLES: Duration = Duration::from_secs(5);
 /// Beyond the rush, for whoever was let in.
@@ -148,10 +148,18 @@ fn judge(seen: &Seen) -> Check {
         .filter(|t| t.answered != "refused" && (t.ended.is_none() || !t.as_predicted()))
         .map(crash::differing)
         .collect();
-    let mut must = |holds: bool, what: String| if !holds { broken.push(what) };
+    let mut must = |holds: bool, what: String| {
+        if !holds {
+            broken.push(what)
+        }
+    };
     must(last_came <= *rush_ended + LATE, "INVALID: customers came later than they were to".to_owned());
-    must(sent_away.contains_key("platform.overloaded"), "INVALID: orders sent nobody away".to_owned());
-    must(most_unsent.is_some_and(|most| most <= OUTBOX_LIMIT), "the outbox of orders was not seen, or too full".to_owned());
+    // By the kiosk, which serves so many requests at a time, or by orders, of which so many may wait.
+    must(!sent_away.is_empty(), "INVALID: nobody was sent away".to_owned());
+    must(
+        most_unsent.is_some_and(|most| most <= OUTBOX_LIMIT),
+        "the outbox of orders was not seen, or too full".to_owned(),
+    );
     must(goodput >= GOODPUT * capacity, format!("{goodput:.0} orders/s end under the rush, of {capacity:.0}"));
     must(undo_rush.p99_ms <= UNDO_TIMES * undo_before.p99_ms, format!("undoing took {:.0} ms", undo_rush.p99_ms));
     must(back <= BACK_WITHIN, format!("after the rush it took {:.0} s to be quick again", back.as_secs_f64()));
