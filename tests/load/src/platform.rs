@@ -18,7 +18,7 @@ pub struct PlatformOptions {
     /// A process a role instead of one for all.
     pub separate: bool,
     /// More processes: `orchestrator#2`, a second one of a role; `relay#orders`, a relay of that context by itself;
-    /// `robots#2`, as many robots more.
+    /// `robots#2`, a dozen robots more, who take three seconds for a stop.
     pub replicas: Vec<&'static str>,
     /// Shopper bots; 0 starts none.
     pub robots: usize,
@@ -177,12 +177,12 @@ impl Platform {
             }
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        if role.split('#').next() == Some(ROBOTS) {
+        if role == ROBOTS {
             command.args(["--count", &self.options.robots.to_string(), "--pace-ms", &self.options.pace_ms.to_string()]);
         }
         if let Some((ROBOTS, _)) = role.split_once('#') {
             // Robots that nobody else is.
-            command.args(["--base", &uuid::Uuid::now_v7().to_string()]);
+            command.args(["--count", "12", "--pace-ms", "3000", "--base", &uuid::Uuid::now_v7().to_string()]);
         }
         if role == "all" && !self.without.is_empty() {
             command.args(["--without", &self.without.join(",")]);

@@ -39,7 +39,7 @@ const DECK: [(Strike, usize); 9] = [
     (Strike::Kill, 13),
     (Strike::KillTwo, 2),
     (Strike::KillAll, 1),
-    (Strike::Pause, 3),
+    (Strike::Pause, 5),
     (Strike::Broker, 2),
     (Strike::TwoBrokers, 1),
     (Strike::Postgres, 2),
@@ -213,7 +213,7 @@ impl<'a> Storm<'a> {
             self.woken.iter().filter(|(_, (at, _))| *at <= now).map(|(name, _)| name.clone()).collect::<Vec<_>>()
         {
             let Some((_, before)) = self.woken.remove(&name) else { continue };
-            let after = overtaken(&self.platform.http(&name)).await.unwrap_or_default();
+            let after = overtaken(&self.platform.http(asked(&name))).await.unwrap_or_default();
             for (at, fault) in [Fault::Overtaken, Fault::ShardLost].into_iter().enumerate() {
                 self.tally.add(fault, after[at].saturating_sub(before[at]));
             }
@@ -341,7 +341,7 @@ impl<'a> Storm<'a> {
         let up: Vec<_> = self.up().into_iter().filter(|name| !places(name).is_empty()).collect();
         let Some(name) = up.get(self.draw.below(up.len() as u64) as usize) else { return Ok(()) };
         let pid = self.platform.pid(name);
-        if let Some(before) = overtaken(&self.platform.http(name)).await {
+        if let Some(before) = overtaken(&self.platform.http(asked(name))).await {
             self.woken.insert(name.clone(), (Instant::now() + PAUSED_LONGEST, before));
         }
         signal(pid, "-STOP").await?;
@@ -418,8 +418,18 @@ fn due(waiting: &BTreeMap<String, Instant>, now: Instant) -> Vec<String> {
     waiting.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
 }
 
+/// Whom to ask what came of the stop of a process: itself, or the one beside it that has an address. Who is overtaken may be
+/// the one that took over, where the stopped one held the rows.
+fn asked(name: &str) -> &str {
+    match name.split_once('#') {
+        Some(("relay", context)) => context,
+        Some((role, _)) => role,
+        None => name,
+    }
+}
+
 /// How often a process says that a commit of its was refused because another was faster, and how many shards another had taken
-/// over. `None`: it does not answer now, or nobody knows where (a replica).
+/// over. `None`: it does not answer now.
 async fn overtaken(http: &str) -> Option<[u64; 2]> {
     let asked = async { reqwest::get(format!("{http}/metrics")).await.ok()?.text().await.ok() };
     let text = tokio::time::timeout(ANSWERS_WITHIN, asked).await.ok()??;
