@@ -86,7 +86,7 @@ BATTERY ?= battery.json
 
 battery: cargo ## everything fails at once and again, at named places, on three brokers and Postgres (MINUTES=60 RATE=50 SEED=1 BATTERY=battery.json)
 	cargo build --locked --release $(PROGRAMS)
-	$(FAST)/servers run --three-brokers --own --jaeger if-built -- \
+	ulimit -n 8192; $(FAST)/servers run --three-brokers --own --jaeger if-built -- \
 	    $(FAST)/mall-battery --seed $(SEED) --minutes $(MINUTES) --rate $(RATE) --report "$(BATTERY)" $(ARGS)
 
 lint: cargo $(DENY) ## format, clippy with warnings denied, dependencies, schemas, topics and saga outlines

@@ -40,7 +40,9 @@ const AWAITED: [&str; 4] =
 pub struct Health {
     /// When the log was last out of reach, by the database's clock; the start of this process counts.
     trouble_ms: AtomicI64,
-    unsent: Mutex<HashSet<Uuid>>,
+    /// Sagas whose commands wait in our outbox, and when that was seen. One that is out of date does no harm: a saga is asked
+    /// about again before it fires.
+    unsent: Mutex<HashMap<Uuid, Instant>>,
 }
 
 impl Health {
@@ -51,7 +53,7 @@ impl Health {
         }
         let set_at = due.due_ms - due.after_ms.min(LONGEST_EXTENSION_MS);
         let troubled = self.trouble_ms.load(Ordering::Relaxed) >= set_at;
-        let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner).contains(&saga);
+        let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&saga);
         (troubled || unsent).then(|| due.after_ms.min(LONGEST_EXTENSION_MS))
     }
 
@@ -79,8 +81,15 @@ impl Health {
         }
     }
 
-    fn set_unsent(&self, sagas: HashSet<Uuid>) {
-        *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = sagas;
+    /// Of the sagas that were asked about, these have commands that wait; what is known of others stands, since their wakes may
+    /// not be folded yet.
+    fn note_unsent(&self, asked: impl Iterator<Item = Uuid>, waiting: impl Iterator<Item = Uuid>) {
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        for saga in asked {
+            unsent.remove(&saga);
+        }
+        unsent.retain(|_, seen| seen.elapsed() < FORGOTTEN_AFTER);
+        unsent.extend(waiting.map(|saga| (saga, Instant::now())));
     }
 }
 
@@ -115,8 +124,8 @@ struct Target {
     seen: Instant,
 }
 
-/// A saga that was held and not seen for so long is due no more.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// A saga that was not seen for so long is due no more; far longer than a walk over everything that is due takes.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 impl<S: Store, L: Log> RepliesRead<S, L> {
     pub fn new(shell: Shell<Orchestrator, S>, log: L, health: std::sync::Arc<Health>) -> Self {
@@ -226,8 +235,8 @@ impl<S: Store, L: Log> Gate for RepliesRead<S, L> {
                 held.push((id, Target { due_ms, aims, seen: Instant::now() }));
             }
         }
-        self.hold(&open, held);
         self.note_unsent(&open, &instances).await?;
+        self.hold(&open, held);
         Ok(open)
     }
 }
@@ -250,7 +259,7 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
         });
         let awaited: Vec<_> = awaited.collect();
         let waiting = if awaited.is_empty() { Vec::new() } else { self.shell.store().in_outbox(&awaited).await? };
-        self.health.set_unsent(waiting.into_iter().map(|key| key.saga_id).collect());
+        self.health.note_unsent(open.iter().map(|(_, id)| *id), waiting.into_iter().map(|key| key.saga_id));
         Ok(())
     }
 }

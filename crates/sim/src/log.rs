@@ -90,7 +90,10 @@ impl Log for SimLog {
     }
 }
 
-/// A member of a group. What it stores is committed at some poll later, or never, when it dies before.
+/// Between commits of what was stored, whether or not more comes: as the real client does.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// A member of a group. What it stores is committed a while later, or never, when it dies before.
 pub struct SimConsumer {
     inner: MemoryConsumer,
     process: Arc<Process>,
@@ -101,16 +104,20 @@ impl LogConsumer for SimConsumer {
     /// Whoever waits here may turn to something else at any await: nothing may be awaited once a record is taken.
     async fn poll_for(&self, wants: Wants<'_>) -> Result<Polled, Error> {
         let faults = &self.process.world.faults;
-        let reached = self.process.reach("poll").await;
-        present(&self.process).await;
-        reached.may_fail(faults.poll_fails, "poll fails")?;
-        if !reached.fails(faults.offsets_linger, "offsets linger") {
-            let lingering = std::mem::take(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner));
-            for ((topic, partition), offset) in lingering {
-                let _ = self.inner.store_offset(&topic, partition, offset);
+        loop {
+            let reached = self.process.reach("poll").await;
+            present(&self.process).await;
+            reached.may_fail(faults.poll_fails, "poll fails")?;
+            if !reached.fails(faults.offsets_linger, "offsets linger") {
+                let lingering = std::mem::take(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner));
+                for ((topic, partition), offset) in lingering {
+                    let _ = self.inner.store_offset(&topic, partition, offset);
+                }
+            }
+            if let Ok(polled) = tokio::time::timeout(COMMIT_EVERY, self.inner.poll_for(wants)).await {
+                return polled;
             }
         }
-        self.inner.poll_for(wants).await
     }
 
     fn store_offset(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {

@@ -37,4 +37,4 @@ pub const TIMERS_FIRED: &str = "mallbots_timers_fired_total";
 
 /// Counters that are looked for before anything was counted.
 pub const FROM_THE_START: &[&str] =
-    &[INPUTS, INPUTS_FAILED, INBOX_DUPLICATES, PARKED, ORDER_VIOLATIONS, RELAY_SENT, RELAY_ERRORS];
+    &[INPUTS, INPUTS_FAILED, NEW_WORK_REFUSED, INBOX_DUPLICATES, PARKED, ORDER_VIOLATIONS, RELAY_SENT, RELAY_ERRORS];

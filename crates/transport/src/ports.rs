@@ -373,7 +373,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn in_outbox(&self, keys: &[EffectKey]) -> impl Future<Output = Result<Vec<EffectKey>>> + Send;
 
     /// Aggregates whose timer is due by the store's clock, by due time and then id, with their due times; only those that come
-    /// behind `after` in this order.
+    /// behind `after` in this order. Of two kinds with the same id and time the second may be passed over, until the next walk.
     fn due(
         &self,
         after: Option<(i64, Uuid)>,

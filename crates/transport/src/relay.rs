@@ -404,7 +404,9 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
         }
         if now >= self.crowd_at {
             self.crowd_at = now + CROWD_EVERY;
-            watch_the_crowd(&self.inner).await;
+            if !watch_the_crowd(&self.inner).await {
+                self.crowd_at = now + WATCH_EVERY;
+            }
         }
         Ok(())
     }
@@ -423,27 +425,32 @@ impl<C: Context, S: Store, L: Log> Relay<C, S, L> {
 }
 
 /// How many wait for others; the store is not asked while nothing new comes and nobody waits. What goes wrong here must not
-/// stop the sending: then the last look stands.
-async fn watch_the_crowd<C: Context, S: Store>(inner: &Inner<C, S>) {
-    let Some(kind) = C::AWAITED else { return };
-    let before = inner.waiting.load(Ordering::Relaxed);
-    if !inner.new_work.swap(false, Ordering::Relaxed) && before == 0 {
-        return;
+/// stop the sending: then the last look stands, and the answer is false.
+async fn watch_the_crowd<C: Context, S: Store>(inner: &Inner<C, S>) -> bool {
+    let Some(kind) = C::AWAITED else { return true };
+    if !inner.new_work.swap(false, Ordering::Relaxed) && inner.waiting.load(Ordering::Relaxed) == 0 {
+        return true;
     }
-    let (was_crowded, limit) = (inner.is_crowded(), inner.config.waiting_limit);
+    let limit = inner.config.waiting_limit;
     let look = inner.store.waiting(kind, STUCK_AFTER, limit.saturating_add(1));
     let waiting = match tokio::time::timeout(LOOK_WITHIN, look).await {
         Ok(Ok(waiting)) => waiting,
-        Ok(Err(error)) => return tracing::debug!(context = C::NAME, %error, "how many wait"),
-        Err(_) => return tracing::debug!(context = C::NAME, "how many wait is not known in time"),
+        Ok(Err(error)) => {
+            tracing::debug!(context = C::NAME, %error, "how many wait");
+            return false;
+        }
+        Err(_) => return false,
     };
     metrics::gauge!(m::WAITING_ROWS, "context" => C::NAME).set(waiting as f64);
     inner.waiting.store(waiting, Ordering::Relaxed);
-    match (was_crowded, inner.is_crowded()) {
-        (false, true) => tracing::warn!(context = C::NAME, kind, limit, "new work is refused: more wait than may"),
-        (true, false) => tracing::info!(context = C::NAME, kind, limit, "new work is taken again"),
-        _ => {}
+    if inner.is_crowded() && !inner.told_full.swap(true, Ordering::Relaxed) {
+        tracing::warn!(context = C::NAME, kind, limit, "new work is refused: more wait than may");
     }
+    // Under a rush the number swings around the limit.
+    if waiting <= limit / 4 * 3 && inner.told_full.swap(false, Ordering::Relaxed) {
+        tracing::info!(context = C::NAME, kind, limit, "new work is taken again");
+    }
+    true
 }
 
 /// The wait for more rows, under load.

@@ -87,6 +87,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
 /// What a caller is told to wait when the outbox is over its limit.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// For finding out whether new work that is refused was done before.
+const REPEATED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who calls and how: see [`Shell::call`].
 #[derive(Debug, Clone)]
@@ -190,6 +192,8 @@ pub(crate) struct Inner<C: Context, S: Store> {
     pub waiting: AtomicU64,
     /// New work was asked for since then.
     pub new_work: AtomicBool,
+    /// The log says that new work is refused.
+    pub told_full: AtomicBool,
     seed: AtomicU64,
 }
 
@@ -243,6 +247,7 @@ impl<C: Context, S: Store> Shell<C, S> {
             overloaded: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
             new_work: AtomicBool::new(false),
+            told_full: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
         };
         for name in m::FROM_THE_START {
@@ -296,11 +301,8 @@ impl<C: Context, S: Store> Shell<C, S> {
         F: Fn(&C, &mut Unit) -> Fold<T> + Send + Sync + 'static,
     {
         let full = call.new_work && !self.inner.takes_new_work();
-        if full {
-            metrics::counter!(m::NEW_WORK_REFUSED, "context" => C::NAME).increment(1);
-            if call.idempotency.is_none() {
-                return Err(CallError::Overloaded { retry_after: RETRY_AFTER });
-            }
+        if full && call.idempotency.is_none() {
+            return Err(self.refuse_new_work());
         }
         let keep = call.idempotency.is_some();
         let fold: CallFold<C> = Box::new(move |context, unit| {
@@ -314,6 +316,18 @@ impl<C: Context, S: Store> Shell<C, S> {
         };
         let (reply, answer) = oneshot::channel();
         let input = Input::Call(CallInput { call, fold, decode, reply, only_repeated: full });
+        if full {
+            // It is worth a look whether it was done before, and not a wait.
+            if self.inner.queue.try_send(input).is_err() {
+                return Err(self.refuse_new_work());
+            }
+            let answer = tokio::time::timeout(REPEATED_WITHIN, answer).await;
+            let Ok(Ok(answer)) = answer else { return Err(self.refuse_new_work()) };
+            return answer?
+                .downcast::<T>()
+                .map(|b| *b)
+                .map_err(|_| CallError::Internal("an answer of another type".into()));
+        }
         let answer = async {
             self.inner.queue.send(input).await.map_err(|_| CallError::Unknown("the service is stopping".into()))?;
             answer.await.map_err(|_| CallError::Unknown("the service is stopping".into()))?
@@ -321,6 +335,11 @@ impl<C: Context, S: Store> Shell<C, S> {
         let answer = tokio::time::timeout(self.inner.config.call_timeout, answer).await;
         let answer = answer.map_err(|_| CallError::Unknown("not answered in time".into()))??;
         answer.downcast::<T>().map(|b| *b).map_err(|_| CallError::Internal("an answer of another type".into()))
+    }
+
+    fn refuse_new_work(&self) -> CallError {
+        metrics::counter!(m::NEW_WORK_REFUSED, "context" => C::NAME).increment(1);
+        CallError::Overloaded { retry_after: RETRY_AFTER }
     }
 
     /// The aggregate with this id, as last committed.
@@ -709,9 +728,8 @@ fn count<C: Context>(done: &Done) {
             tracing::error!(context = C::NAME, reason, "an input failed");
             m::INPUTS_FAILED
         }
-        Done::Nothing | Done::Refused(_) | Done::Answer(_) | Done::Repeated(_) | Done::KeyReused | Done::Full => {
-            m::INPUTS
-        }
+        Done::Full => m::NEW_WORK_REFUSED,
+        Done::Nothing | Done::Refused(_) | Done::Answer(_) | Done::Repeated(_) | Done::KeyReused => m::INPUTS,
     };
     metrics::counter!(name, "context" => C::NAME).increment(1);
 }

@@ -61,7 +61,11 @@ impl<C: Context, S: Store, G: Gate> Timers<C, S, G> {
 
     /// Wakes what is due and answers how many that were; where more are due than one look takes, the next one goes on.
     pub async fn run_once(&mut self) -> Result<usize, Error> {
-        let due = self.shell.store().due(self.looked_at.take(), MAX_WAKES).await?;
+        let behind = self.looked_at.take();
+        let mut due = self.shell.store().due(behind, MAX_WAKES).await?;
+        if due.is_empty() && behind.is_some() {
+            due = self.shell.store().due(None, MAX_WAKES).await?;
+        }
         self.looked_at = due.get(MAX_WAKES - 1).map(|(_, id, due_ms)| (*due_ms, *id));
         let due = seeded::due(self.shell.inner.config.id_seed, due);
         if due.is_empty() {

@@ -45,7 +45,7 @@ pub struct Told {
     pub approved: Option<Duration>,
     #[serde(skip)]
     pub ended: Option<Duration>,
-    /// When the customer's wish to cancel was accepted.
+    /// When the customer first wished to cancel.
     #[serde(skip)]
     pub cancelled: Option<Instant>,
 }
@@ -320,11 +320,11 @@ impl Visit<'_> {
             _ => return Ok(false),
         };
         let what = path.rsplit('/').next().unwrap_or_default();
+        if self.planned.scenario == Scenario::Cancels {
+            told.cancelled.get_or_insert_with(Instant::now);
+        }
         match self.post(&path, &body, what).await? {
-            Answer::Ok(_) => {
-                told.cancelled = (self.planned.scenario == Scenario::Cancels).then(Instant::now);
-                Ok(true)
-            }
+            Answer::Ok(_) => Ok(true),
             // A repeat may find that the first one has done it. The order's end tells.
             Answer::Refused(StatusCode::CONFLICT, _) => Ok(true),
             Answer::Refused(status, code) => bail!("{path}: {status} {code}"),
@@ -439,7 +439,7 @@ impl Visit<'_> {
 }
 
 /// Codes by which the mall says that nobody more is let in.
-const FULL: [&str; 2] = ["platform.overloaded", "kiosk.overloaded"];
+pub(crate) const FULL: [&str; 2] = ["platform.overloaded", "kiosk.overloaded"];
 
 /// Errors of a service that is away, or was asked in vain.
 fn is_passing(code: tonic::Code) -> bool {

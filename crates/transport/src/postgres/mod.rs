@@ -232,10 +232,10 @@ impl Store for PgStore {
 
     async fn due(&self, after: Option<(i64, Uuid)>, limit: usize) -> Result<Vec<(String, Uuid, i64)>, Error> {
         let client = self.client().await?;
-        // The first condition is what the index serves.
+        // The bounds of `due_ms` are what the index serves; a time that moves within the statement would serve nothing.
         let sql = "SELECT kind, id, due_ms FROM timer
                    WHERE due_ms >= $2 AND (due_ms, id) > ($2, $3)
-                   AND due_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint ORDER BY due_ms, id LIMIT $1";
+                   AND due_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint ORDER BY due_ms, id LIMIT $1";
         let (due_ms, id) = after.unwrap_or((i64::MIN, Uuid::nil()));
         let statement = client.prepare_cached(sql).await.map_err(|e| classify("timers", e))?;
         let values: [&(dyn ToSql + Sync); 3] = [&(limit as i64), &due_ms, &id];

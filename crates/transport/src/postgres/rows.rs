@@ -62,7 +62,7 @@ impl KindSql {
             // `rank > 0` names the index of those that wait.
             waiting: format!(
                 "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE rank > 0
-                 AND rank > (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1 LIMIT $2) w"
+                 AND rank > (extract(epoch FROM statement_timestamp()) * 1000)::bigint - $1 LIMIT $2) w"
             ),
             unchanged: format!(
                 "SELECT t.id FROM {table} t, unnest($1::uuid[], $2::bigint[]) AS u(id, version)

@@ -6,6 +6,7 @@ use crate::{
     Crowd, Mall, Plan, Platform, PlatformOptions, Told, Ways,
     bench::Latency,
     crash::{self, ClientLog},
+    customers::FULL,
 };
 use anyhow::{Context as _, Result};
 use std::{
@@ -118,9 +119,9 @@ fn judge(seen: &Seen) -> Check {
     let ended = rush.iter().filter_map(Told::ended_at).filter(|at| (settled..*rush_ended).contains(at)).count();
     let goodput = ended as f64 / (*rush_ended - settled).as_secs_f64();
     let mut sent_away: BTreeMap<&str, usize> = BTreeMap::new();
-    rush.iter().filter(|t| t.answered == "refused").for_each(|t| {
-        *sent_away.entry(t.code.as_deref().unwrap_or_default()).or_default() += 1;
-    });
+    for code in rush.iter().filter_map(was_sent_away) {
+        *sent_away.entry(code).or_default() += 1;
+    }
     let last_came = rush.iter().map(|t| t.came).max().unwrap_or(*rush_began);
     let undo = |told: &[Told]| {
         let took = |t: &Told| Some(t.ended_at()?.saturating_duration_since(t.cancelled?));
@@ -145,7 +146,7 @@ fn judge(seen: &Seen) -> Check {
     let mut broken: Vec<String> = [quiet, sounding, rush, after]
         .into_iter()
         .flatten()
-        .filter(|t| t.answered != "refused" && (t.ended.is_none() || !t.as_predicted()))
+        .filter(|t| was_sent_away(t).is_none() && (t.ended.is_none() || !t.as_predicted()))
         .map(crash::differing)
         .collect();
     let mut must = |holds: bool, what: String| {
@@ -161,10 +162,16 @@ fn judge(seen: &Seen) -> Check {
         "the outbox of orders was not seen, or too full".to_owned(),
     );
     must(goodput >= GOODPUT * capacity, format!("{goodput:.0} orders/s end under the rush, of {capacity:.0}"));
+    must(undo_before.p99_ms > 0.0 && undo_rush.p99_ms > 0.0, "INVALID: nobody cancelled".to_owned());
     must(undo_rush.p99_ms <= UNDO_TIMES * undo_before.p99_ms, format!("undoing took {:.0} ms", undo_rush.p99_ms));
     must(back <= BACK_WITHIN, format!("after the rush it took {:.0} s to be quick again", back.as_secs_f64()));
     must(verify.0 == 0, format!("mallctl verify ended with {}:\n{}", verify.0, verify.1));
     Check { name: "overload", what, broken }
+}
+
+/// The code by which somebody heard that the mall is full.
+fn was_sent_away(told: &Told) -> Option<&str> {
+    told.code.as_deref().filter(|code| told.answered == "refused" && FULL.contains(code))
 }
 
 /// Orders that end in a second, in the middle of a run.
