@@ -263,3 +263,25 @@ impl<S: Store, L: Log> RepliesRead<S, L> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use saga::{Timer, TimerKind};
+
+    #[test]
+    fn a_command_that_waits_puts_its_deadline_off_until_it_is_known_to_be_sent() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (step, direction) = ("pay".to_owned(), message::Direction::Do);
+        let timer = Timer { kind: TimerKind::Deadline, step, direction, round: 1, attempt: 1 };
+        let due = Due { timer, due_ms: 50_000, after_ms: 8_000 };
+        let health = Health::default();
+        health.note_unsent([one].into_iter(), [one].into_iter());
+        assert_eq!((health.postpone(one, &due), health.postpone(other, &due)), (Some(8_000), None));
+        // A look at others, before the wake of the first is folded.
+        health.note_unsent([other].into_iter(), [].into_iter());
+        assert_eq!(health.postpone(one, &due), Some(8_000));
+        health.note_unsent([one].into_iter(), [].into_iter());
+        assert_eq!(health.postpone(one, &due), None);
+    }
+}
