@@ -1,32 +1,20 @@
 //! The toy saga passes the harness that every saga passes.
 
+#[path = "toy/script.rs"]
+mod script;
 mod toy;
 
 use saga::{
     Saga, Step, branch, call,
     harness::{Script, check},
 };
+use script::script;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
 };
 use toy::*;
-
-fn script() -> Script {
-    Script::new()
-        .answer::<HoldSeat>(SeatHeld { seat: 12 })
-        .answer::<FreeSeat>(SeatFreed {})
-        .answer::<ReserveBag>(BagReserved {})
-        .answer::<ReleaseBag>(BagReleased {})
-        .answer::<BookMeal>(MealBooked {})
-        .answer::<CancelMeal>(MealCancelled {})
-        .answer::<Pay>(Paid { amount: 100 })
-        .answer::<SendTicket>(TicketSent {})
-        .answer::<CloseTrip>(TripClosed {})
-        .event(PassportChecked { trip: 7, valid: true })
-        .event(MealChosen { trip: 7 })
-}
 
 /// The number of runs, so that a scenario that is left out is missed. It changes with the harness and the toy saga.
 #[test]

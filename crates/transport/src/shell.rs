@@ -316,25 +316,28 @@ impl<C: Context, S: Store> Shell<C, S> {
         };
         let (reply, answer) = oneshot::channel();
         let input = Input::Call(CallInput { call, fold, decode, reply, only_repeated: full });
-        if full {
-            // It is worth a look whether it was done before, and not a wait.
-            if self.inner.queue.try_send(input).is_err() {
-                return Err(self.refuse_new_work());
-            }
-            let answer = tokio::time::timeout(REPEATED_WITHIN, answer).await;
-            let Ok(Ok(answer)) = answer else { return Err(self.refuse_new_work()) };
-            return answer?
-                .downcast::<T>()
-                .map(|b| *b)
-                .map_err(|_| CallError::Internal("an answer of another type".into()));
-        }
+        let answer = if full { self.ask_first_answer(input, answer).await } else { self.ask(input, answer).await };
+        answer?.downcast::<T>().map(|b| *b).map_err(|_| CallError::Internal("an answer of another type".into()))
+    }
+
+    async fn ask(&self, input: Input<C>, answer: oneshot::Receiver<Replied>) -> Replied {
         let answer = async {
             self.inner.queue.send(input).await.map_err(|_| CallError::Unknown("the service is stopping".into()))?;
             answer.await.map_err(|_| CallError::Unknown("the service is stopping".into()))?
         };
         let answer = tokio::time::timeout(self.inner.config.call_timeout, answer).await;
-        let answer = answer.map_err(|_| CallError::Unknown("not answered in time".into()))??;
-        answer.downcast::<T>().map(|b| *b).map_err(|_| CallError::Internal("an answer of another type".into()))
+        answer.map_err(|_| CallError::Unknown("not answered in time".into()))?
+    }
+
+    /// Of new work that is refused: it is worth a look whether it was done before, and not a wait.
+    async fn ask_first_answer(&self, input: Input<C>, answer: oneshot::Receiver<Replied>) -> Replied {
+        if self.inner.queue.try_send(input).is_err() {
+            return Err(self.refuse_new_work());
+        }
+        match tokio::time::timeout(REPEATED_WITHIN, answer).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(self.refuse_new_work()),
+        }
     }
 
     fn refuse_new_work(&self) -> CallError {

@@ -11,6 +11,7 @@ pub mod kiosk;
 pub mod ledger;
 pub mod mall;
 pub mod memory;
+pub mod metrics;
 pub mod plan;
 pub mod platform;
 pub mod sender;

@@ -1,5 +1,8 @@
 //! What the harness says of runs that end otherwise than they should: the engine gives none, so they are doctored.
 
+#[path = "../../tests/toy/script.rs"]
+mod script;
+
 use super::{
     ACCEPT, Harness, Script, assert_stuck, contradiction, is_of,
     late::of_a_round_that_never_was,
@@ -8,22 +11,8 @@ use super::{
 };
 use crate::{Definition, Input, Phase, Reply, Verb, toy::*};
 use message::{Direction, EffectKey, Message, Outcome, Refusal};
+use script::script;
 use serde_json::json;
-
-fn script() -> Script {
-    Script::new()
-        .answer::<HoldSeat>(SeatHeld { seat: 12 })
-        .answer::<FreeSeat>(SeatFreed {})
-        .answer::<ReserveBag>(BagReserved {})
-        .answer::<ReleaseBag>(BagReleased {})
-        .answer::<BookMeal>(MealBooked {})
-        .answer::<CancelMeal>(MealCancelled {})
-        .answer::<Pay>(Paid { amount: 100 })
-        .answer::<SendTicket>(TicketSent {})
-        .answer::<CloseTrip>(TripClosed {})
-        .event(PassportChecked { trip: 7, valid: true })
-        .event(MealChosen { trip: 7 })
-}
 
 fn run<'a>(definition: &'a Definition, script: &'a Script) -> Run<'a> {
     Run::start(definition, &json!(asked()), script)

@@ -7,6 +7,7 @@ use crate::{
     bench::Latency,
     crash::{self, ClientLog},
     customers::FULL,
+    metrics::Metrics,
 };
 use anyhow::{Context as _, Result};
 use std::{
@@ -196,17 +197,16 @@ fn back_after(told: &[Told], rush_ended: Instant, usual: Duration) -> Duration {
 
 /// The most that the outbox of orders says it holds; absent when it never said so.
 async fn most_unsent(platform: &Platform, mut over: watch::Receiver<bool>) -> Option<u64> {
-    let url = format!("{}/metrics", platform.http("orders"));
+    let orders = platform.http("orders");
     let mut most: Option<f64> = None;
     while !*over.borrow() {
         tokio::select! {
             _ = over.wait_for(|over| *over) => {}
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
-        let asked = async { reqwest::get(&url).await.ok()?.text().await.ok() };
-        let Ok(Some(text)) = tokio::time::timeout(Duration::from_secs(5), asked).await else { continue };
-        let value = |line: &str| line.strip_prefix("mallbots_outbox_rows{")?.rsplit_once(' ')?.1.parse::<f64>().ok();
-        most = text.lines().filter_map(value).chain(most).reduce(f64::max);
+        let asked = tokio::time::timeout(Duration::from_secs(5), Metrics::read(&orders)).await;
+        let Ok(Ok(metrics)) = asked else { continue };
+        most = metrics.values("mallbots_outbox_rows", "").chain(most).reduce(f64::max);
     }
     most.map(|most| most as u64)
 }

@@ -7,6 +7,7 @@ use super::{
     tally::{Fault, Tally},
 };
 use crate::{
+    metrics::Metrics,
     plan::Draw,
     platform::{Platform, ROBOTS},
 };
@@ -431,14 +432,10 @@ fn asked(name: &str) -> &str {
 /// How often a process says that a commit of its was refused because another was faster, and how many shards another had taken
 /// over. `None`: it does not answer now.
 async fn overtaken(http: &str) -> Option<[u64; 2]> {
-    let asked = async { reqwest::get(format!("{http}/metrics")).await.ok()?.text().await.ok() };
-    let text = tokio::time::timeout(ANSWERS_WITHIN, asked).await.ok()??;
-    let sum = |name: &str, label: &str| {
-        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
-        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64
-    };
-    let commits = sum("mallbots_batch_retries_total{", "what=\"overtaken\"");
-    Some([commits, sum("mallbots_relay_leases_lost_total{", "")])
+    let metrics = tokio::time::timeout(ANSWERS_WITHIN, Metrics::read(http)).await.ok()?.ok()?;
+    let sum = |name, label| metrics.values(name, label).sum::<f64>() as u64;
+    let commits = sum("mallbots_batch_retries_total", "what=\"overtaken\"");
+    Some([commits, sum("mallbots_relay_leases_lost_total", "")])
 }
 
 async fn signal(pid: Option<u32>, signal: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What the shells were busy with, from the platform's own metrics.
 
-use anyhow::{Context as _, Result};
+use crate::metrics::Metrics;
+use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -22,8 +23,8 @@ pub type Shells = BTreeMap<String, Shell>;
 pub async fn read(addresses: &[String]) -> Result<Shells> {
     let mut shells = Shells::new();
     for http in addresses {
-        let text = reqwest::get(format!("{http}/metrics")).await.context("metrics")?.text().await?;
-        for (name, context, value) in text.lines().filter_map(sample) {
+        let metrics = Metrics::read(http).await?;
+        for (name, context, value) in metrics.lines().filter_map(sample) {
             let shell = shells.entry(context.to_owned()).or_default();
             match name {
                 "mallbots_batch_seconds_sum" => shell.seconds += value,

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
-use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Told, Ways, ledger};
+use load::{Crowd, Mall, Plan, Platform, PlatformOptions, Told, Ways, ledger, metrics::Metrics};
 use std::{
     collections::BTreeMap,
     process::ExitCode,
@@ -185,9 +185,7 @@ fn percentiles(mut all: Vec<Duration>) -> (u128, u128) {
 
 /// What the relays have sent, from the metrics.
 async fn messages(http: &str) -> Result<u64> {
-    let text = reqwest::get(format!("{http}/metrics")).await?.text().await?;
-    let sent = text.lines().filter(|l| l.starts_with("mallbots_relay_sent_total"));
-    Ok(sent.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64)
+    Ok(Metrics::read(http).await?.values("mallbots_relay_sent_total", "").sum::<f64>() as u64)
 }
 
 /// One completed order's timeline, and where its trace is.
