@@ -4,7 +4,7 @@
 use message::{Envelope, Outgoing, Refusal, SagaRef, Stream};
 use schemas::{
     ids::OrderId,
-    orders::{ApproveOrder, OrderApprovalDone, OrderApproved, OrderCancelled},
+    orders::{ApproveOrder, BeginCancel, CancelBegun, OrderApprovalDone, OrderApproved, OrderCancelled},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Context for Toy {
     const AWAITED: Option<&'static str> = Some("tally");
 
     fn routes() -> Router<Self> {
-        Router::new().command(approve).event(cancelled).wake::<Tally>(wake)
+        Router::new().command(approve).slow_command(begin_cancel, hurry_up).event(cancelled).wake::<Tally>(wake)
     }
 }
 
@@ -72,6 +72,20 @@ fn approve(_: &Toy, unit: &mut Unit, command: &ApproveOrder, _: &SagaRef) -> Fol
     unit.put(id, Tally { approved: tally.approved + 1, deadline_ms, ..tally });
     unit.emit::<Tally, _>(id, OrderApproved { order_id: command.order_id })?;
     Ok(Answer::Now(OrderApprovalDone::default()))
+}
+
+fn begin_cancel(_: &Toy, unit: &mut Unit, command: &BeginCancel, _: &SagaRef) -> Fold<Answer<CancelBegun>> {
+    let before = tally(unit, command.order_id.into())?;
+    unit.put(command.order_id.into(), before);
+    Ok(Answer::Later)
+}
+
+/// Counts how often somebody grew impatient, and has enough of it at the third time.
+fn hurry_up(_: &Toy, unit: &mut Unit, command: &BeginCancel) -> Fold<()> {
+    let before = tally(unit, command.order_id.into())?;
+    let cancelled = before.cancelled + 1;
+    unit.put(command.order_id.into(), Tally { cancelled, ..before });
+    if cancelled == 3 { Err(Refusal::new("toy.enough", "Three times are enough.").into()) } else { Ok(()) }
 }
 
 fn publish(_: &Toy, unit: &mut Unit) -> Fold<()> {
@@ -179,6 +193,27 @@ async fn a_repeated_command_has_one_effect_and_each_attempt_its_answer() {
     assert_eq!(toy.ask(&first, approval()).await, Ok(OrderApprovalDone::default()));
     assert_eq!(toy.ask(&again, approval()).await, Ok(OrderApprovalDone::default()));
     assert_eq!(count(&toy).await, (1, 0));
+}
+
+#[tokio::test]
+async fn a_context_hears_of_a_command_that_is_repeated_while_its_answer_is_awaited_and_not_afterwards() {
+    let (toy, first) = (toy(), undo_ref(ORDER, "approve-order"));
+    let begin = || BeginCancel { order_id: order_id(), reason: "changed my mind".into() };
+    toy.command(&first, begin()).await;
+    assert_eq!(count(&toy).await, (0, 0));
+    // What it refuses changes nothing, and the attempt is noted all the same.
+    for (attempt, heard) in [(2, 1), (3, 2), (4, 2)] {
+        let again = SagaRef { attempt, ..first.clone() };
+        toy.command(&again, begin()).await;
+        assert_eq!((count(&toy).await, toy.answer::<BeginCancel>(&again)), ((0, heard), None));
+    }
+    assert_eq!(toy.store.parked().len(), 0);
+    let effect = first.effect.clone();
+    toy.call(move |_, unit| unit.answer(&effect, Ok(CancelBegun::default()))).await.unwrap();
+    let answered = |attempt| toy.answer::<BeginCancel>(&SagaRef { attempt, ..first.clone() });
+    assert_eq!(answered(4), Some(Ok(CancelBegun::default())));
+    toy.command(&SagaRef { attempt: 5, ..first.clone() }, begin()).await;
+    assert_eq!((count(&toy).await, answered(5)), ((0, 2), Some(Ok(CancelBegun::default()))));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     fold::{Work, text_of},
     ports::{Parked, Record},
-    router::{Handler, Router},
+    router::{Delivery, Handler, Router},
     unit::{Fold, Unit},
 };
 use message::{Envelope, headers};
@@ -96,5 +96,7 @@ type Tombstone<C> = Arc<dyn Fn(&C, &mut Unit, Uuid) -> Fold<()> + Send + Sync>;
 
 fn tombstone_handler<C: Context>(envelope: &Envelope, tombstone: Tombstone<C>) -> Result<Handler<C>, String> {
     let id: Uuid = envelope.stream.aggregate_id().parse().map_err(|_| "ce_subject has no UUID".to_owned())?;
-    Ok(Arc::new(move |context: &C, unit: &mut Unit, _: &Envelope| tombstone(context, unit, id).map(|()| None)))
+    Ok(Arc::new(move |context: &C, unit: &mut Unit, _: &Envelope, _: Delivery| {
+        tombstone(context, unit, id).map(|()| None)
+    }))
 }

@@ -10,7 +10,7 @@ use crate::{
     ports::{
         Changes, IdempotencyKey, JournalEntry, Mark, OutboxRow, Parked, Record, Row, Save, StoredAnswer, StreamMark,
     },
-    router::{Handler, Router},
+    router::{Delivery, Handler, Router},
     unit::{Emit, Fold, Key, Meta, Unit},
 };
 use message::{
@@ -210,7 +210,7 @@ impl<'a, C: Context> Pass<'a, C> {
             if command {
                 fold_command(self.context, unit, envelope, handler)
             } else {
-                handler(self.context, unit, envelope).map(|_| ())
+                handler(self.context, unit, envelope, Delivery::First).map(|_| ())
             }
         });
         match result {
@@ -573,14 +573,20 @@ fn meta(envelope: &Envelope, trace: Option<TraceContext>) -> Meta {
 fn fold_command<C: Context>(context: &C, unit: &mut Unit, envelope: &Envelope, handler: &Handler<C>) -> Fold<()> {
     let saga = envelope.saga.as_ref().ok_or_else(|| Stop::Poison("a command without saga headers".into()))?;
     match admit(unit, saga)? {
-        Fenced::Waiting => Ok(()),
+        Fenced::Waiting => match handler(context, unit, envelope, Delivery::WhileAwaited) {
+            Err(Stop::Refused(_)) => {
+                unit.discard_staged();
+                admit(unit, saga).map(|_| ())
+            }
+            other => other.map(|_| ()),
+        },
         Fenced::Answered(given) => {
             let talk = unit.read::<Conversation>(saga.effect.saga_id)?;
             let to = talk.map(|talk| talk.saga_ref(&saga.effect, saga.attempt));
             to.map_or(Ok(()), |to| unit.reply(to, given))
         }
         Fenced::Barred(refusal) => unit.answer_any(&saga.effect, Err(refusal)),
-        Fenced::New => match handler(context, unit, envelope) {
+        Fenced::New => match handler(context, unit, envelope, Delivery::First) {
             Ok(None) => Ok(()),
             Ok(Some(reply)) => unit.answer_any(&saga.effect, Ok(reply)),
             Err(Stop::Refused(refusal)) => {

@@ -19,8 +19,16 @@ pub enum Answer<R> {
     Later,
 }
 
+/// What a message is to its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    First,
+    /// A command that is repeated while its answer is awaited.
+    WhileAwaited,
+}
+
 /// A decoded message with the code that folds it. It can be folded any number of times: folds are pure.
-pub(crate) type Handler<C> = Arc<dyn Fn(&C, &mut Unit, &Envelope) -> Fold<Option<Outgoing>> + Send + Sync>;
+pub(crate) type Handler<C> = Arc<dyn Fn(&C, &mut Unit, &Envelope, Delivery) -> Fold<Option<Outgoing>> + Send + Sync>;
 type Decode<C> = Arc<dyn Fn(&Codec, &[u8]) -> Result<Handler<C>, Error> + Send + Sync>;
 type Wake<C> = Arc<dyn Fn(&C, &mut Unit, Uuid) -> Fold<()> + Send + Sync>;
 
@@ -56,10 +64,24 @@ impl<C: Context> Router<C> {
     }
 
     /// Takes command `M`. The shell admits it by its stream, fences it by its effect key and sends the reply.
-    pub fn command<M: Command>(mut self, handle: fn(&C, &mut Unit, &M, &SagaRef) -> Fold<Answer<M::Reply>>) -> Self {
+    pub fn command<M: Command>(self, handle: fn(&C, &mut Unit, &M, &SagaRef) -> Fold<Answer<M::Reply>>) -> Self {
+        self.slow_command(handle, |_, _, _| Ok(()))
+    }
+
+    /// As [`Router::command`], for what is answered [later](Answer::Later): `again` is called when the command is repeated
+    /// while its answer is awaited, since an orchestrator or an operator grew impatient. It answers nothing: what it refuses
+    /// changes nothing.
+    pub fn slow_command<M: Command>(
+        mut self,
+        handle: fn(&C, &mut Unit, &M, &SagaRef) -> Fold<Answer<M::Reply>>,
+        again: fn(&C, &mut Unit, &M) -> Fold<()>,
+    ) -> Self {
         let decode: Decode<C> = Arc::new(move |codec, bytes| {
             let command: M = codec.decode(bytes)?;
-            Ok(Arc::new(move |context: &C, unit: &mut Unit, envelope: &Envelope| {
+            Ok(Arc::new(move |context: &C, unit: &mut Unit, envelope: &Envelope, delivery: Delivery| {
+                if delivery == Delivery::WhileAwaited {
+                    return again(context, unit, &command).map(|()| None);
+                }
                 let saga =
                     envelope.saga.as_ref().ok_or_else(|| Stop::Poison("a command without saga headers".into()))?;
                 Ok(match handle(context, unit, &command, saga)? {
@@ -76,7 +98,7 @@ impl<C: Context> Router<C> {
     pub fn event<M: Event>(mut self, handle: fn(&C, &mut Unit, &Envelope, &M) -> Fold<()>) -> Self {
         let decode: Decode<C> = Arc::new(move |codec, bytes| {
             let event: M = codec.decode(bytes)?;
-            Ok(Arc::new(move |context: &C, unit: &mut Unit, envelope: &Envelope| {
+            Ok(Arc::new(move |context: &C, unit: &mut Unit, envelope: &Envelope, _: Delivery| {
                 handle(context, unit, envelope, &event).map(|()| None)
             }))
         });
@@ -99,7 +121,7 @@ impl<C: Context> Router<C> {
     ) -> Self {
         let decode: Decode<C> = Arc::new(move |codec, bytes| {
             let json = to_json(&codec.decode::<M>(bytes)?)?;
-            Ok(Arc::new(move |context: &C, unit: &mut Unit, envelope: &Envelope| {
+            Ok(Arc::new(move |context: &C, unit: &mut Unit, envelope: &Envelope, _: Delivery| {
                 handle(context, unit, envelope, &json).map(|()| None)
             }))
         });

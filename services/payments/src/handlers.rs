@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 pub fn routes() -> Router<Payments> {
     Router::new()
-        .command(authorize_payment)
-        .command(void_payment)
-        .command(capture_payment)
+        .slow_command(authorize_payment, |_, unit, again| ask_again(unit, again.order_id))
+        .slow_command(void_payment, |_, unit, again| ask_again(unit, again.order_id))
+        .slow_command(capture_payment, |_, unit, again| ask_again(unit, again.order_id))
         .command(issue_invoice)
-        .command(refund_payment)
+        .slow_command(refund_payment, |_, unit, again| ask_again(unit, again.order_id))
         .wake::<Payment>(wake)
 }
 
@@ -118,6 +118,14 @@ fn refund_payment(
     let change = payment.refund(command.amount, cause(unit, saga))?;
     apply(unit, change)?;
     Ok(Answer::Later)
+}
+
+/// A command was repeated whose answer is awaited.
+fn ask_again(unit: &mut Unit, order: OrderId) -> Fold<()> {
+    match unit.get::<Payment>(order.into())?.and_then(|payment| payment.asked_again(unit.now_ms())) {
+        Some(change) => apply(unit, change),
+        None => Ok(()),
+    }
 }
 
 fn wake(_: &Payments, unit: &mut Unit, id: Uuid) -> Fold<()> {

@@ -9,6 +9,7 @@ mod config;
 pub mod domain;
 pub mod handlers;
 mod metric_names;
+mod questions;
 #[cfg(test)]
 mod tests;
 pub mod worker;

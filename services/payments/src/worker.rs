@@ -1,6 +1,7 @@
 //! Carries questions to the payment provider and its answers back to the shell, outside any transaction.
 //!
-//! It remembers nothing: a question that gets lost with the process is put again by the payment's own timer.
+//! It remembers nothing: a question that gets lost with the process is put again by the payment's own timer, or by who waits
+//! for its answer and repeats the command.
 
 use crate::{
     Payments,
@@ -8,6 +9,7 @@ use crate::{
     config::WorkerConfig,
     domain::{Ask, Heard, How, Operation, Settled, settle},
     handlers, metric_names as m,
+    questions::Questions,
 };
 use message::TraceContext;
 use std::{any::Any, future::Future, pin::pin, sync::Arc, time::Instant};
@@ -28,7 +30,7 @@ pub enum Outcome {
     Answered,
     /// The provider answered, but nobody waits for it: it was answered before.
     Stale,
-    /// No answer that decides: the payment's timer asks again.
+    /// No answer that decides: the payment asks again.
     Unanswered,
 }
 
@@ -54,7 +56,10 @@ impl<A: Acquirer, S: Store> Worker<A, S> {
     /// Takes one question, if one waits, to the provider, and its answer back; the shell must be running.
     pub async fn run_once(&mut self) -> Outcome {
         match self.requests.try_recv() {
-            Ok(request) => self.desk.serve(request).await,
+            Ok(request) => match request.downcast() {
+                Ok(ask) => self.desk.serve(*ask).await,
+                Err(_) => Outcome::Stale,
+            },
             Err(_) => Outcome::Idle,
         }
     }
@@ -62,17 +67,18 @@ impl<A: Acquirer, S: Store> Worker<A, S> {
     /// Serves up to `concurrency` questions at a time until `stop`; those under way then are dropped.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let mut under_way = JoinSet::new();
-        let most = self.desk.config.concurrency;
+        let (mut questions, mut under_way) = (Questions::default(), JoinSet::new());
         loop {
+            while under_way.len() < self.desk.config.concurrency {
+                let Some(question) = questions.next() else { break };
+                let desk = self.desk.clone();
+                under_way.spawn(async move { desk.serve(question.ask.clone()).await });
+            }
             tokio::select! {
                 biased;
                 () = &mut stop => return,
                 Some(_) = under_way.join_next() => {}
-                Some(request) = self.requests.recv(), if under_way.len() < most => {
-                    let desk = self.desk.clone();
-                    under_way.spawn(async move { desk.serve(request).await });
-                }
+                Some(request) = self.requests.recv(), if questions.has_room() => questions.add(request),
                 else => return,
             }
         }
@@ -80,9 +86,7 @@ impl<A: Acquirer, S: Store> Worker<A, S> {
 }
 
 impl<A: Acquirer, S: Store> Desk<A, S> {
-    async fn serve(&self, request: Box<dyn Any + Send>) -> Outcome {
-        let Ok(ask) = request.downcast::<Ask>() else { return Outcome::Stale };
-        let mut ask = *ask;
+    async fn serve(&self, mut ask: Ask) -> Outcome {
         let mut pause = self.config.pause;
         for attempt in 1..=self.config.tries {
             match self.observed(&ask).await {

@@ -98,9 +98,12 @@ pub struct Open {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     pub since_ms: i64,
-    /// How often it was put.
+    /// How often it was put since somebody last grew impatient.
     pub asked: u32,
-    /// When it is put again.
+    /// When it was put last.
+    #[serde(default)]
+    pub put_ms: i64,
+    /// When it is put again by itself.
     pub next_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
@@ -113,6 +116,19 @@ pub enum Voided {
     Already,
     /// It will be answered.
     Later(Box<Change>),
+}
+
+impl Open {
+    fn may_send(&self, now_ms: i64) -> bool {
+        now_ms - self.since_ms < RESEND_WITHIN_MS
+    }
+
+    /// From the `asked`-th time that the question is put, at `now_ms`, to the next. Before it is asked for the first time
+    /// what became of all that was sent, the last of that must have arrived: then the pause is the longest.
+    fn pause_ms(&self, asked: u32, now_ms: i64) -> i64 {
+        let pause = ASK_AGAIN_MS.saturating_mul(1 << asked.saturating_sub(1).min(16)).min(ASK_AGAIN_AT_MOST_MS);
+        if self.may_send(now_ms + pause) { pause } else { ASK_AGAIN_AT_MOST_MS }
+    }
 }
 
 impl State {
@@ -187,7 +203,8 @@ impl Payment {
         self.cannot_become("authorizing")
     }
 
-    /// Gives the hold up. While the provider's answer to a hold or a capture is awaited, the undo is only noted.
+    /// Gives the hold up. While the provider's answer to a hold or a capture is awaited, the undo is noted, and the question
+    /// [put again](Payment::asked_again).
     pub fn void(mut self, cause: Cause) -> Result<Voided, Refusal> {
         match &mut self.state {
             State::Authorized => {
@@ -198,7 +215,8 @@ impl Payment {
                 if open.effect != cause.effect && !open.voids.contains(&cause.effect) {
                     open.voids.push(cause.effect);
                 }
-                Ok(Voided::Later(Box::new(Change::to(self.changed(cause.now_ms)))))
+                let change = self.asked_again(cause.now_ms);
+                Ok(change.map_or(Voided::Already, |change| Voided::Later(Box::new(change))))
             }
             State::Declined | State::Voided | State::Expired => Ok(Voided::Already),
             State::Captured | State::Refunding(_) | State::Refunded => Err(refusals::already_captured()),
@@ -254,17 +272,34 @@ impl Payment {
     }
 
     /// The time of [`Payment::wake_at_ms`] may have come: a hold expires, an unanswered question is put again.
-    pub fn wake(mut self, now_ms: i64) -> Option<Change> {
+    pub fn wake(self, now_ms: i64) -> Option<Change> {
         if self.wake_at_ms().is_none_or(|due| now_ms < due) {
             return None;
         }
         let Some((operation, open)) = self.state.open() else { return Some(self.expire(now_ms)) };
-        let pause = ASK_AGAIN_MS.saturating_mul(1 << open.asked.min(16)).min(ASK_AGAIN_AT_MOST_MS);
-        let open = Open { asked: open.asked.saturating_add(1), next_ms: now_ms + pause, ..open.clone() };
-        let fresh = now_ms - open.since_ms < RESEND_WITHIN_MS;
+        let open = Open { asked: open.asked.saturating_add(1), ..open.clone() };
+        Some(self.put_again(operation, open, now_ms))
+    }
+
+    /// Somebody waits for the answer to a question and says so: it is put now, or as soon as the shortest pause is over, and
+    /// the pauses begin anew. Otherwise a provider that was away for long would be asked only as long after it is back.
+    pub fn asked_again(mut self, now_ms: i64) -> Option<Change> {
+        let (operation, open) = self.state.open()?;
+        let due_ms = open.put_ms + open.pause_ms(1, now_ms);
+        let open = Open { asked: 1, next_ms: open.next_ms.min(due_ms), ..open.clone() };
+        if now_ms >= due_ms {
+            return Some(self.put_again(operation, open, now_ms));
+        }
         self.state = State::unknown(operation, open);
-        let ask = self.ask(if fresh { How::QueryThenSend } else { How::QueryOnly });
-        Some(Change { ask, ..Change::to(self.changed(now_ms)) })
+        Some(Change::to(self.changed(now_ms)))
+    }
+
+    fn put_again(mut self, operation: Operation, open: Open, now_ms: i64) -> Change {
+        let how = if open.may_send(now_ms) { How::QueryThenSend } else { How::QueryOnly };
+        let next_ms = now_ms + open.pause_ms(open.asked, now_ms);
+        self.state = State::unknown(operation, Open { put_ms: now_ms, next_ms, ..open });
+        let ask = self.ask(how);
+        Change { ask, ..Change::to(self.changed(now_ms)) }
     }
 
     /// When [`Payment::wake`] has something to do, if nothing happens before.
@@ -280,9 +315,8 @@ impl Payment {
         let Cause { effect, trace, now_ms } = cause;
         let (idempotency_key, status) = (effect.to_string(), EntryStatus::Unknown);
         self.ledger.push(Entry { operation, idempotency_key, amount, status, at_ms: now_ms });
-        let next_ms = now_ms + ASK_AGAIN_MS;
-        let voids = Vec::new();
-        let open = Open { effect, voids, amount, token, since_ms: now_ms, asked: 1, next_ms, trace };
+        let (since_ms, put_ms, next_ms) = (now_ms, now_ms, now_ms + ASK_AGAIN_MS);
+        let open = Open { effect, voids: Vec::new(), amount, token, since_ms, asked: 1, put_ms, next_ms, trace };
         self.state = State::unknown(operation, open);
         let ask = self.ask(How::Send);
         Change { ask, ..Change::to(self.changed(now_ms)) }

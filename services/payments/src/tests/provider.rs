@@ -60,6 +60,65 @@ async fn a_provider_that_stays_silent_is_asked_until_it_speaks() {
     assert_eq!(desk.published().await, ["PaymentAuthorized", "authorize/do/1 -> PaymentHeld"]);
 }
 
+/// Puts the open question until five were not answered. The provider is back then; by itself payments would ask 160 seconds
+/// after it did last, and half a minute later it has not.
+async fn silence(desk: &mut Desk) {
+    desk.work().await;
+    for _ in 0..4 {
+        desk.later(300_000).await;
+        assert_eq!(desk.work().await, [Outcome::Unanswered]);
+    }
+    desk.later(30_000).await;
+    assert_eq!(desk.work().await, []);
+}
+
+#[tokio::test]
+async fn a_command_that_is_repeated_makes_its_question_be_put_again() {
+    let mut desk = Desk::new();
+    desk.acquirer.next_unknown(5, false);
+    desk.send("authorize", DO, 1, authorize("tok_ok")).await;
+    silence(&mut desk).await;
+    desk.send("authorize", DO, 1, authorize("tok_ok")).await;
+    assert_eq!(desk.work().await, [Outcome::Answered]);
+    assert_eq!(desk.published().await, ["PaymentAuthorized", "authorize/do/1 -> PaymentHeld"]);
+
+    desk.acquirer.next_unknown(5, false);
+    desk.send("capture", DO, 1, capture(100)).await;
+    silence(&mut desk).await;
+    desk.send("capture", DO, 1, capture(100)).await;
+    assert_eq!(desk.work().await, [Outcome::Answered]);
+    assert_eq!(desk.published().await, ["PaymentCaptured", "capture/do/1 -> PaymentCollected"]);
+
+    let refund = || wire::RefundPayment { order_id: order(), return_id: Uuid::from_u128(5).into(), amount: eur(100) };
+    desk.acquirer.next_unknown(5, false);
+    desk.send("refund", DO, 1, refund()).await;
+    silence(&mut desk).await;
+    desk.send("refund", DO, 1, refund()).await;
+    assert_eq!(desk.work().await, [Outcome::Answered]);
+    assert_eq!(desk.published().await, ["PaymentRefunded", "refund/do/1 -> RefundDone"]);
+    desk.ledgers_agree().await;
+}
+
+#[tokio::test]
+async fn an_undo_that_is_repeated_or_finds_its_hold_unknown_makes_the_question_be_put_again() {
+    let mut desk = held("tok_ok").await;
+    desk.acquirer.next_unknown(5, false);
+    desk.send("authorize", UNDO, 1, void()).await;
+    silence(&mut desk).await;
+    desk.send("authorize", UNDO, 1, void()).await;
+    assert_eq!(desk.work().await, [Outcome::Answered]);
+    assert_eq!(desk.published().await, ["PaymentVoided", "authorize/undo/1 -> PaymentReleased"]);
+
+    let mut desk = Desk::new();
+    desk.acquirer.next_unknown(5, false);
+    desk.send("authorize", DO, 1, authorize("tok_ok")).await;
+    silence(&mut desk).await;
+    desk.send("authorize", UNDO, 1, void()).await;
+    assert_eq!(desk.work().await, [Outcome::Answered, Outcome::Answered]);
+    assert_eq!(desk.status().await, "voided");
+    desk.ledgers_agree().await;
+}
+
 #[tokio::test]
 async fn after_20_hours_nothing_is_sent_again_that_the_provider_does_not_know() {
     let mut desk = Desk::new();

@@ -27,8 +27,12 @@ const AFTERWARDS: Duration = Duration::from_secs(60);
 /// to keep everything busy.
 const SOUNDING: usize = 3_000;
 const AT_ONCE: usize = 800;
-/// At the beginning of the rush orders are only about to end.
-const SETTLES: Duration = Duration::from_secs(5);
+/// So many orders may wait to be approved, by default. Whoever comes when they do has them all before himself: until they
+/// ended, and half as long again, the rush only fills the queue.
+const WAITING_LIMIT: f64 = 1_000.0;
+const FILLS: f64 = 1.5;
+/// For so long at least it is measured how many end.
+const MEASURED: Duration = Duration::from_secs(20);
 /// Beyond the rush, for whoever was let in.
 const PATIENCE: Duration = Duration::from_secs(120);
 const BAYS: usize = 6_000;
@@ -116,9 +120,12 @@ async fn watch_them(platform: &Platform, mall: Mall, seed: u64, lasts: Duration,
 fn judge(seen: &Seen) -> Check {
     let Seen { quiet, sounding, rush, after, rush_began, rush_ended, most_unsent, verify } = seen;
     let capacity = capacity(sounding);
-    let settled = *rush_began + SETTLES;
-    let ended = rush.iter().filter_map(Told::ended_at).filter(|at| (settled..*rush_ended).contains(at)).count();
-    let goodput = ended as f64 / (*rush_ended - settled).as_secs_f64();
+    let ended_in = |from: Instant| {
+        let ended = rush.iter().filter_map(Told::ended_at).filter(|at| (from..*rush_ended).contains(at)).count();
+        ended as f64 / rush_ended.saturating_duration_since(from).as_secs_f64().max(0.001)
+    };
+    let settled = *rush_began + Duration::from_secs_f64(FILLS * WAITING_LIMIT / capacity);
+    let (goodput, in_all) = (ended_in(settled), ended_in(*rush_began));
     let mut sent_away: BTreeMap<&str, usize> = BTreeMap::new();
     for code in rush.iter().filter_map(was_sent_away) {
         *sent_away.entry(code).or_default() += 1;
@@ -132,8 +139,8 @@ fn judge(seen: &Seen) -> Check {
     let (undo_before, undo_rush, usual) = (undo(sounding), undo(rush), approved(quiet));
     let back = back_after(after, *rush_ended, Duration::from_secs_f64(usual.p50_ms / 1000.0));
     let what = format!(
-        "{capacity:.0} orders/s end when all is busy; {} customers in {:.0} s, sent away {sent_away:?}, {goodput:.0} orders/s \
-         end meanwhile; approved p50 {:.0} ms in quiet, {:.0} ms in the rush; from a wish to cancel to the end p99 {:.0} ms \
+        "{capacity:.0} orders/s end when all is busy; {} customers in {:.0} s, sent away {sent_away:?}, {in_all:.0} orders/s \
+         end meanwhile, {goodput:.0} once the queue is full; approved p50 {:.0} ms in quiet, {:.0} ms in the rush; from a wish to cancel to the end p99 {:.0} ms \
          busy, {:.0} ms in the rush; quick again after {:.0} s; at most {} unsent messages of orders",
         rush.len(),
         (*rush_ended - *rush_began).as_secs_f64(),
@@ -161,6 +168,12 @@ fn judge(seen: &Seen) -> Check {
     must(
         most_unsent.is_some_and(|most| most <= OUTBOX_LIMIT),
         "the outbox of orders was not seen, or too full".to_owned(),
+    );
+    must(
+        settled + MEASURED <= *rush_ended,
+        format!("INVALID: the rush is too short for {capacity:.0} orders/s, give it some {:.0} s", {
+            (settled + MEASURED - *rush_began).as_secs_f64() * 1.5
+        }),
     );
     must(goodput >= GOODPUT * capacity, format!("{goodput:.0} orders/s end under the rush, of {capacity:.0}"));
     must(undo_before.p99_ms > 0.0 && undo_rush.p99_ms > 0.0, "INVALID: nobody cancelled".to_owned());

@@ -41,9 +41,9 @@ struct Cli {
     /// Seconds of the question that comes first: an outbox under 64 writers and three relays that die
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     writers_s: u32,
-    /// Seconds for which ten times as many customers come as can be served, 15 to 3600: the question that comes second; 0
-    /// leaves it out. Some four minutes in all, beyond --minutes
-    #[arg(long, default_value_t = 30, value_parser = overload_seconds)]
+    /// Seconds for which ten times as many customers come as can be served, 40 to 3600: the question that comes second; 0
+    /// leaves it out. Some five minutes in all, beyond --minutes
+    #[arg(long, default_value_t = 60, value_parser = overload_seconds)]
     overload_s: u32,
     /// Mean milliseconds between strikes of the storm; commits are cut off and records repeated besides
     #[arg(long, default_value_t = 3_500, value_parser = clap::value_parser!(u32).range(100..=60_000))]
@@ -159,8 +159,8 @@ async fn overload(cli: &Cli) -> Check {
 }
 
 fn overload_seconds(text: &str) -> Result<u32, String> {
-    let seconds = text.parse().ok().filter(|s| *s == 0 || (15..=3_600).contains(s));
-    seconds.ok_or_else(|| "give 15 to 3600 seconds, or 0 to leave it out".to_owned())
+    let seconds = text.parse().ok().filter(|s| *s == 0 || (40..=3_600).contains(s));
+    seconds.ok_or_else(|| "give 40 to 3600 seconds, or 0 to leave it out".to_owned())
 }
 
 /// A round, whose logs are kept when something does not hold.

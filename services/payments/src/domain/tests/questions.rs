@@ -19,6 +19,65 @@ fn an_unanswered_question_is_put_again_ever_more_slowly_and_asks_before_it_sends
 }
 
 #[test]
+fn a_question_that_somebody_waits_for_is_put_again_but_not_just_after_it_was_put() {
+    let mut payment = authorizing();
+    for _ in 0..4 {
+        let due = payment.wake_at_ms().unwrap();
+        payment = payment.wake(due).unwrap().payment;
+    }
+    let put = payment.wake_at_ms().unwrap() - 160_000;
+    for (at, asks, next) in [(9_999, None, 10_000), (10_000, Some(How::QueryThenSend), 20_000)] {
+        let change = payment.clone().asked_again(put + at).unwrap();
+        assert_eq!(change.ask.map(|ask| ask.how), asks);
+        assert_eq!(change.payment.wake_at_ms(), Some(put + next), "the pauses begin anew");
+        assert_eq!(change.payment.ledger.len(), 1);
+    }
+    assert!(authorized().asked_again(i64::MAX).is_none());
+}
+
+#[test]
+fn between_the_last_that_is_sent_and_the_question_what_became_of_it_is_the_longest_pause() {
+    let old = T0 + 20 * 3_600_000;
+    // However the question was put before: by itself or by who waits, and whenever that was.
+    for (last, how_often) in (0..60).flat_map(|last| [(last * 1_000, 1), (last * 1_000, 9)]) {
+        let mut sent = authorizing();
+        for _ in 1..how_often {
+            sent = sent.clone().wake(sent.wake_at_ms().unwrap()).unwrap().payment;
+        }
+        let mut payment = sent.asked_again(old - 1 - last).unwrap().payment;
+        let mut sent_ms = old - 1 - last;
+        for _ in 0..20 {
+            let (due, soon) = (payment.wake_at_ms().unwrap(), payment.clone().asked_again(sent_ms + 10_000).unwrap());
+            let (at, change) = match soon.ask {
+                Some(_) => (sent_ms + 10_000, soon),
+                None => (due, payment.wake(due).unwrap()),
+            };
+            match change.ask.unwrap().how {
+                How::QueryOnly => {
+                    assert!(at >= old && at - sent_ms >= 300_000, "{at} after {sent_ms}");
+                    break;
+                }
+                _ => sent_ms = at,
+            }
+            payment = change.payment;
+        }
+        assert!(sent_ms < old);
+    }
+}
+
+#[test]
+fn another_attempt_to_undo_is_an_impatient_question_too() {
+    let late = |effect: &Cause| Cause { now_ms: T0 + 10_005, ..effect.clone() };
+    let change = later(voiding().void(late(&undo(2))));
+    assert_eq!(change.ask.map(|ask| (ask.operation, ask.effect)), Some((Operation::Void, undo(1).effect)));
+    let soon = later(voiding().void(undo(2)));
+    assert_eq!(soon.ask, None);
+    for payment in [change.payment, soon.payment] {
+        assert_eq!(payment.state.open().unwrap().1.voids, [undo(2).effect]);
+    }
+}
+
+#[test]
 fn nothing_is_sent_again_blindly_once_the_provider_may_have_forgotten_the_key() {
     for unknown in [authorizing(), capturing(), refunding()] {
         let how = |at| unknown.clone().wake(at).unwrap().ask.unwrap().how;
