@@ -72,9 +72,20 @@ pub struct NewHold {
     pub token: String,
 }
 
-/// One decision as the journal keeps it: with all that rebuilding the books needs.
+/// A line of the journal: what rebuilding the books needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Line {
+#[serde(untagged)]
+pub enum Line {
+    Decided(Decided),
+    /// A call under this key was answered with 503.
+    TurnedAway {
+        turned_away: String,
+    },
+}
+
+/// One decision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Decided {
     #[serde(flatten)]
     pub entry: Entry,
     pub verdict: Verdict,
@@ -164,7 +175,7 @@ impl Book {
         let of_token = self.orders.of_token(&new.token);
         let behaviour = self.orders.take_next().unwrap_or(of_token);
         if self.turns_away(ask.key, Operation::Authorize, behaviour) {
-            return plain(Answer::TurnedAway);
+            return turned_away(ask.key);
         }
         let verdict = if behaviour == Behaviour::Declined { Verdict::CardDeclined } else { Verdict::Done };
         let hold = self.open(ask.now_ms, &new.reference, &new.currency, new.amount, of_token);
@@ -180,7 +191,7 @@ impl Book {
         let of_hold = self.holds[at as usize].behaviour;
         let behaviour = self.orders.take_next().unwrap_or(of_hold);
         if self.turns_away(ask.key, operation, behaviour) {
-            return plain(Answer::TurnedAway);
+            return turned_away(ask.key);
         }
         let hold = &self.holds[at as usize];
         let amount = if operation == Operation::Void { hold.amount } else { amount };
@@ -210,6 +221,13 @@ impl Book {
 
     /// Takes in a line of the journal: the same changes again, without deciding anew.
     pub fn replay(&mut self, line: &Line) -> Result<(), String> {
+        let line = match line {
+            Line::Decided(line) => line,
+            Line::TurnedAway { turned_away } => {
+                self.count_turned_away(turned_away);
+                return Ok(());
+            }
+        };
         let entry = &line.entry;
         let at = match entry.operation {
             Operation::Authorize => {
@@ -247,12 +265,18 @@ impl Book {
             Behaviour::VoidUnavailable if operation == Operation::Void => VOIDS_TURNED_AWAY,
             _ => return false,
         };
+        if self.turned_away.get(key).is_some_and(|times| *times >= often) {
+            return false;
+        }
+        self.count_turned_away(key);
+        true
+    }
+
+    fn count_turned_away(&mut self, key: &str) {
         if self.turned_away.len() > MAX_TURNED_AWAY {
             self.turned_away.clear();
         }
-        let times = self.turned_away.entry(key.to_owned()).or_default();
-        *times += 1;
-        *times <= often
+        *self.turned_away.entry(key.to_owned()).or_default() += 1;
     }
 
     fn decide(
@@ -266,8 +290,8 @@ impl Book {
     ) -> Reaction {
         let entry = self.enter(ask, hold, operation, amount, verdict);
         let behaviour = self.holds[hold as usize].behaviour;
-        let line = Line { entry: entry.clone(), verdict, request_hash: ask.request_hash, behaviour };
-        Reaction { answer: Answer::Decided { entry, verdict }, spoil, line: Some(line) }
+        let line = Decided { entry: entry.clone(), verdict, request_hash: ask.request_hash, behaviour };
+        Reaction { answer: Answer::Decided { entry, verdict }, spoil, line: Some(Line::Decided(line)) }
     }
 
     fn open(&mut self, at_ms: i64, reference: &str, currency: &str, amount: i64, behaviour: Behaviour) -> u32 {
@@ -376,6 +400,10 @@ impl Hold {
             self.status = HoldStatus::Refunded;
         }
     }
+}
+
+fn turned_away(key: &str) -> Reaction {
+    Reaction { line: Some(Line::TurnedAway { turned_away: key.to_owned() }), ..plain(Answer::TurnedAway) }
 }
 
 fn plain(answer: Answer) -> Reaction {

@@ -38,6 +38,23 @@ fn status(book: &Book, now_ms: i64) -> HoldStatus {
     book.by_reference("order-1", now_ms).unwrap().status
 }
 
+fn provider_ref(line: &Line) -> String {
+    match line {
+        Line::Decided(decided) => decided.entry.provider_ref.clone(),
+        Line::TurnedAway { .. } => panic!("{line:?}"),
+    }
+}
+
+/// What a restart makes of the journal.
+fn rebuilt(lines: &[Line]) -> Book {
+    let mut book = book();
+    for line in lines {
+        let text = serde_json::to_string(line).unwrap();
+        book.replay(&serde_json::from_str(&text).unwrap()).unwrap();
+    }
+    book
+}
+
 #[test]
 fn money_is_held_taken_and_given_back() {
     let mut book = book();
@@ -134,6 +151,20 @@ fn a_hold_that_the_acquirer_does_not_give_up_stands_until_it_was_asked_often() {
 }
 
 #[test]
+fn a_restart_does_not_forget_how_often_a_call_was_turned_away() {
+    let mut book = book();
+    let opened = book.authorize(ask("a", 0), &new("tok_void_unavailable")).line.unwrap();
+    let (at, mut lines) = (provider_ref(&opened), vec![opened]);
+    for _ in 0..VOIDS_TURNED_AWAY {
+        let mut book = rebuilt(&lines);
+        let reaction = book.change(ask("v", 1), &at, Operation::Void, 0);
+        assert!(matches!(reaction.answer, Answer::TurnedAway));
+        lines.extend(reaction.line);
+    }
+    assert_eq!(change(&mut rebuilt(&lines), "v", &at, Operation::Void, 0), Verdict::Done);
+}
+
+#[test]
 fn references_of_another_run_are_unknown() {
     let mut book = book();
     held(&mut book, "tok_ok");
@@ -148,14 +179,10 @@ fn books_rebuilt_from_their_lines_are_the_same() {
     let mut book = book();
     let mut lines = Vec::new();
     lines.extend(book.authorize(ask("a", 0), &new("tok_capture_flaky")).line);
-    let at = lines[0].entry.provider_ref.clone();
+    let at = provider_ref(&lines[0]);
     lines.extend(book.change(ask("c1", 1), &at, Operation::Capture, 90).line);
     lines.extend(book.change(ask("c2", 2), &at, Operation::Capture, 90).line);
-    let mut again = self::book();
-    for line in &lines {
-        let text = serde_json::to_string(line).unwrap();
-        again.replay(&serde_json::from_str(&text).unwrap()).unwrap();
-    }
+    let mut again = rebuilt(&lines);
     assert_eq!(again.ledger(0, 10), book.ledger(0, 10));
     assert_eq!(again.by_reference("order-1", 3), book.by_reference("order-1", 3));
     assert!(again.change(ask("c2", 3), &at, Operation::Capture, 90).line.is_none());

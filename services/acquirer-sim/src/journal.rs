@@ -1,4 +1,5 @@
-//! The journal file: one JSON line a decision, appended before the decision is answered, read again at start.
+//! The journal file: one JSON line a decision, or a call that was turned away, appended before it is answered, read again at
+//! start.
 //!
 //! It is not synced to disk: it guards against the end of the process, not of the machine.
 
