@@ -1,13 +1,14 @@
-//! How fast the simulator finds bugs that were put in on purpose.
+//! How fast each means finds bugs that were put in on purpose.
 
 use crate::{Arguments, Format, line, name, options};
 use anyhow::Context as _;
 use message::bugs::{self, Bug};
-use serde_json::json;
-use sim::{Mode, Outcome};
+use serde_json::{Value, json};
+use sim::Mode;
 use std::{
     ops::ControlFlow,
-    process::ExitCode,
+    path::PathBuf,
+    process::{Command, ExitCode, Output},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -30,11 +31,11 @@ pub fn bug(text: &str) -> Result<Bugs, String> {
     known.map(|bug| Bugs(vec![bug])).ok_or_else(|| format!("give all, or one of {}", names()))
 }
 
-/// How the simulator found one bug.
-struct Found {
-    mode: Mode,
-    outcome: Outcome,
-    runs: u64,
+/// What one means made of a bug.
+struct Verdict {
+    means: &'static str,
+    /// What it saw of the bug.
+    caught: Option<String>,
     took: Duration,
 }
 
@@ -42,15 +43,18 @@ struct Found {
 pub fn run(arguments: &Arguments, bugs: &Bugs, codec: &Arc<Codec>) -> anyhow::Result<ExitCode> {
     let (mut missed, mut by_simulator) = (0, 0);
     if arguments.tests {
-        let built = std::process::Command::new("cargo").args(TESTS).arg("--no-run").status().context("cargo")?;
+        let built = Command::new("cargo").args(TESTS).arg("--no-run").status().context("cargo")?;
         anyhow::ensure!(built.success(), "the tests do not compile");
     }
     for bug in &bugs.0 {
-        let found = look(arguments, *bug, codec)?;
-        let tests = arguments.tests.then(|| tests(*bug)).transpose()?;
-        by_simulator += u32::from(found.is_some());
-        missed += u32::from(found.is_none() && tests.as_ref().is_none_or(|t| t.failed.is_empty()));
-        tell(arguments, *bug, found.as_ref(), tests.as_ref());
+        let mut caught = false;
+        for means in [simulator, tests, model, battery] {
+            let Some(verdict) = means(arguments, *bug, codec)? else { continue };
+            caught |= verdict.caught.is_some();
+            by_simulator += u32::from(verdict.means == SIMULATOR && verdict.caught.is_some());
+            tell(arguments, *bug, &verdict);
+        }
+        missed += u32::from(!caught);
     }
     let all = bugs.0.len();
     line(&match arguments.output {
@@ -58,12 +62,6 @@ pub fn run(arguments: &Arguments, bugs: &Bugs, codec: &Arc<Codec>) -> anyhow::Re
         Format::Json => json!({"bugs": all, "missed": missed, "by_simulator": by_simulator}).to_string(),
     });
     Ok(ExitCode::from(u8::from(missed > 0)))
-}
-
-/// What the tests that need no server make of a bug.
-struct Tests {
-    failed: Vec<String>,
-    took: Duration,
 }
 
 /// The harness and the tables of the saga core, and the production shell on the ports in memory.
@@ -75,12 +73,17 @@ const NEED_SERVERS: [&str; 3] = ["--skip=kafka", "--skip=postgres", "--skip=real
 /// The exit code of `timeout` itself.
 const TIMED_OUT: i32 = 124;
 
-fn tests(bug: Bug) -> anyhow::Result<Tests> {
-    let began = Instant::now();
-    // A bug may make a test wait for ever; then its whole group of processes is ended.
-    let mut command = std::process::Command::new("timeout");
-    command.args(["300", "cargo"]).args(TESTS).arg("--").args(NEED_SERVERS).env("MALLBOTS_BUG", bug.name());
-    let output = command.output().context("timeout (of the coreutils) and cargo")?;
+/// No other means takes longer with one bug: one may make it wait for ever.
+const OTHERS_WITHIN_S: &str = "300";
+const SIMULATOR: &str = "simulator";
+
+/// The tests that need no server.
+fn tests(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
+    if !arguments.tests {
+        return Ok(None);
+    }
+    let (output, took) =
+        with(bug, Command::new("timeout").args([OTHERS_WITHIN_S, "cargo"]).args(TESTS).arg("--").args(NEED_SERVERS))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let failed = text.lines().filter_map(|l| l.trim().strip_prefix("test ")?.strip_suffix(" ... FAILED"));
     let mut failed: Vec<_> = failed.map(str::to_owned).collect();
@@ -89,49 +92,131 @@ fn tests(bug: Bug) -> anyhow::Result<Tests> {
     }
     let silent = failed.is_empty() && !output.status.success();
     anyhow::ensure!(!silent, "cargo test: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(Tests { failed, took: began.elapsed() })
+    let caught = failed.first().map(|first| format!("{} failed: {first}", failed.len()));
+    Ok(Some(Verdict { means: "tests", caught, took }))
 }
 
-fn look(arguments: &Arguments, bug: Bug, codec: &Arc<Codec>) -> anyhow::Result<Option<Found>> {
+/// The model of a small saga: bugs of the saga core and of the fence are in it.
+fn model(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
+    if !arguments.model {
+        return Ok(None);
+    }
+    let program = beside("mallbots-model")?;
+    let (output, took) = with(bug, Command::new("timeout").arg(OTHERS_WITHIN_S).arg(program).args(["-o", "json"]))?;
+    let caught = match output.status.code() {
+        Some(0) => None,
+        Some(1) => Some(first_broken_rule(&output.stdout)),
+        Some(TIMED_OUT) => Some("it does not close".to_owned()),
+        _ => anyhow::bail!("mallbots-model: {}", String::from_utf8_lossy(&output.stderr)),
+    };
+    Ok(Some(Verdict { means: "model", caught, took }))
+}
+
+/// The programs that people run, on real servers.
+fn battery(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
+    if !arguments.battery {
+        return Ok(None);
+    }
+    let report = std::env::temp_dir().join(format!("mallbots-detect-{}.json", std::process::id()));
+    let mut command = Command::new("timeout");
+    command.args(["--signal=INT", "--kill-after=30", OTHERS_WITHIN_S]).arg(beside("servers")?);
+    command.args(["run", "--three-brokers", "--own", "--jaeger", "if-built", "--"]).arg(beside("mall-battery")?);
+    command.args([
+        "--minutes=1",
+        "--rate=15",
+        "--storm-s=30",
+        "--writers-s=10",
+        "--overload-s=0",
+        "--seed=7",
+        "--report",
+    ]);
+    let (output, took) = with(bug, command.arg(&report))?;
+    let text = std::fs::read_to_string(&report).unwrap_or_default();
+    // It may be missing.
+    let _ = std::fs::remove_file(&report);
+    let caught = match output.status.code() {
+        Some(0) => None,
+        Some(1) => first_that_does_not_hold(&text),
+        Some(TIMED_OUT | 130 | 137) => Some("it does not end".to_owned()),
+        _ => anyhow::bail!("the battery: {}", String::from_utf8_lossy(&output.stderr)),
+    };
+    Ok(Some(Verdict { means: "battery", caught, took }))
+}
+
+/// Runs the command with the bug put in.
+fn with(bug: Bug, command: &mut Command) -> anyhow::Result<(Output, Duration)> {
+    let began = Instant::now();
+    let output = command.env("MALLBOTS_BUG", bug.name()).output().context("timeout, of the coreutils")?;
+    Ok((output, began.elapsed()))
+}
+
+/// A program that was built with this one.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    anyhow::ensure!(path.exists(), "{} is missing: `make detect` builds it", path.display());
+    Ok(path)
+}
+
+/// Of the battery's report; none when the run only proves nothing, since not every fault struck in so short a time.
+fn first_that_does_not_hold(report: &str) -> Option<String> {
+    let Ok(report) = serde_json::from_str::<Value>(report) else { return Some("it was broken off".to_owned()) };
+    let texts = |of: &Value, list: &str| -> Vec<String> {
+        let texts = of[list].as_array().into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    };
+    let each = |list: &str| report[list].as_array().cloned().unwrap_or_default();
+    let checks = each("checks").iter().flat_map(|check| texts(check, "broken")).collect::<Vec<_>>();
+    let seen = checks.into_iter().filter(|broken| !broken.starts_with("INVALID"));
+    let rounds = each("rounds").into_iter().flat_map(|round| {
+        let late = round["all_ended_s"].is_null().then(|| "not all orders end".to_owned());
+        ["broken_rules", "parked_by_mistake", "differing"]
+            .map(|list| texts(&round, list))
+            .into_iter()
+            .flatten()
+            .chain(late)
+    });
+    let held = report["broken"] == 0 && report["broken_off"].is_null();
+    let unnamed = (!held).then(|| "a round does not hold".to_owned());
+    seen.chain(rounds.filter(|_| !held)).chain(unnamed).next()
+}
+
+fn first_broken_rule(report: &[u8]) -> String {
+    let report: Value = serde_json::from_slice(report).unwrap_or_default();
+    let rule = report["violations"][0]["rule"].as_str().map(str::to_owned);
+    rule.unwrap_or_else(|| format!("not reached: {}", report["missing"]))
+}
+
+fn simulator(arguments: &Arguments, bug: Bug, codec: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
     let jobs = arguments.jobs.map_or(sim::cores(), usize::from);
     let (began, within) = (Instant::now(), Duration::from_secs(arguments.within_s));
-    let (runs, found) = (AtomicU64::new(0), Mutex::new(None));
+    let (runs, caught) = (AtomicU64::new(0), Mutex::new(None));
     sim::each_seed(arguments.from, u64::MAX - arguments.from, jobs, |seed| {
         for mode in [Mode::Safety, Mode::Liveness] {
             // Each run begins without what the bug remembers of the one before.
             bugs::set(Some(bug));
             let outcome = sim::run(seed, &options(arguments, mode), codec, None, false)?;
             let runs = runs.fetch_add(1, Ordering::Relaxed) + 1;
-            if !outcome.broken.is_empty() {
-                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.get_or_insert(Found { mode, outcome, runs, took: began.elapsed() });
+            if let Some(broken) = outcome.broken.first() {
+                let text = format!("{runs} runs, seed {seed} {}: {broken}", name(mode));
+                caught.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((text, began.elapsed()));
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(if began.elapsed() < within { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let (caught, took) = caught.into_inner().unwrap_or_else(PoisonError::into_inner).unzip();
+    Ok(Some(Verdict { means: SIMULATOR, caught, took: took.unwrap_or_else(|| began.elapsed()) }))
 }
 
-fn tell(arguments: &Arguments, bug: Bug, found: Option<&Found>, tests: Option<&Tests>) {
-    if arguments.output == Format::Json {
-        return line(
-            &json!({
-                "bug": bug.name(), "found": found.is_some(), "seconds": found.map(|f| f.took.as_secs_f64()),
-                "runs": found.map(|f| f.runs), "seed": found.map(|f| f.outcome.seed), "mode": found.map(|f| name(f.mode)),
-                "broken": found.and_then(|f| f.outcome.broken.first()), "failed_tests": tests.map(|t| &t.failed),
-            })
-            .to_string(),
-        );
-    }
-    let simulator = found.map_or(format!("not found in {} s", arguments.within_s), |f| {
-        let broken = f.outcome.broken.first().map_or("", String::as_str);
-        let (took, seed, mode) = (f.took.as_secs_f64(), f.outcome.seed, name(f.mode));
-        format!("{took:>5.1} s, {:>4} runs, seed {seed} {mode}: {broken}", f.runs)
+fn tell(arguments: &Arguments, bug: Bug, verdict: &Verdict) {
+    let Verdict { means, caught, took } = verdict;
+    line(&match arguments.output {
+        Format::Json => {
+            json!({"bug": bug.name(), "means": means, "caught": caught, "seconds": took.as_secs_f64()}).to_string()
+        }
+        Format::Text => {
+            let caught = caught.as_deref().unwrap_or("-");
+            format!("{:<21} {means:<9} {:>6.1} s  {caught}", bug.name(), took.as_secs_f64())
+        }
     });
-    let tests = tests.map_or(String::new(), |t| {
-        let first = t.failed.first().map_or("", String::as_str);
-        format!("| tests: {} failed in {:.0} s {first}", t.failed.len(), t.took.as_secs_f64())
-    });
-    line(&format!("{:<21} {simulator} {tests}", bug.name()));
 }

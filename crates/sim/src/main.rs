@@ -61,6 +61,14 @@ struct Arguments {
     #[cfg(feature = "bugs")]
     #[arg(long, requires = "bug")]
     tests: bool,
+    /// Also closes the model (`mallbots-model`, built beside this program) with each bug
+    #[cfg(feature = "bugs")]
+    #[arg(long, requires = "bug")]
+    model: bool,
+    /// Also runs a minute of the battery (`servers`, `mall-battery` and what they run, built beside this program) with each bug
+    #[cfg(feature = "bugs")]
+    #[arg(long, requires = "bug")]
+    battery: bool,
     /// How many seconds to look for one bug
     #[cfg(feature = "bugs")]
     #[arg(long, default_value_t = 300, requires = "bug")]

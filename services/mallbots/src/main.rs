@@ -5,7 +5,10 @@ mod roles;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-const _: () = assert!(!message::bugs::ENABLED, "built with seeded bugs: they are for proofs only");
+const _: () = assert!(
+    !message::bugs::ENABLED || cfg!(feature = "bugs"),
+    "built with seeded bugs: they are for proofs only, which ask for them by `--features mallbots/bugs`"
+);
 
 /// Batches allocate much and at once; the system's allocator took a third of the time of a loaded platform.
 #[global_allocator]

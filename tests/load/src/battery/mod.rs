@@ -93,6 +93,8 @@ pub struct Round {
     pub verify: i32,
     #[serde(skip)]
     pub verdict: String,
+    /// The invariants that it found broken.
+    pub broken_rules: Vec<String>,
     pub tally: Tally,
     pub took_s: f64,
 }
@@ -165,10 +167,12 @@ pub async fn round(options: &Options, number: usize, folder: &Path, seen: impl F
         mall,
         at_once: orders,
         patience: options.storm + PATIENCE,
-        run: prefix,
+        run: prefix.clone(),
         ways: Ways { staff: Some(platform.url("orders")), ..Ways::default() },
     };
     let (env, orders_url) = (platform.env().clone(), platform.url("orders"));
+    // The platform has run for some time: otherwise each crash would first have to write the files of its new databases.
+    administrator().await?.batch_execute("CHECKPOINT").await?;
     // Before the storm: the registry stands on a database that the storm takes away.
     let maker = Maker::new(seed).await?;
     let mut storm = Storm::new(&mut platform, seed, options.every, options.rate)?;
@@ -223,7 +227,30 @@ pub async fn round(options: &Options, number: usize, folder: &Path, seen: impl F
         }
     }
     platform.stop().await?;
-    Ok(judge(Storyline { number, patient, told: &told, last_fault, parked, started }, (verify, verdict), tally))
+    let round =
+        judge(Storyline { number, patient, told: &told, last_fault, parked, started }, (verify, verdict), tally);
+    if round.holds() {
+        drop_databases(&prefix).await?;
+    }
+    Ok(round)
+}
+
+/// A connection to the server itself, past whoever cuts connections.
+async fn administrator() -> Result<tokio_postgres::Client> {
+    let url = crate::platform::address("MALLBOTS_POSTGRES")?;
+    let (client, connection) = tokio_postgres::connect(&format!("{url}/postgres"), tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Those of a round: with each that stays every recovery of the server takes longer.
+async fn drop_databases(prefix: &str) -> Result<()> {
+    let server = administrator().await?;
+    let names = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)";
+    for row in server.query(names, &[&format!("{prefix}_")]).await? {
+        server.batch_execute(&format!("DROP DATABASE \"{}\" WITH (FORCE)", row.get::<_, &str>(0))).await?;
+    }
+    Ok(())
 }
 
 /// Robots that the depot has given up, with a list that somebody else had to do.
@@ -276,6 +303,12 @@ async fn surprises(platform: &Platform, patient: bool, told: &[Told]) -> Result<
     Ok(text)
 }
 
+/// The names of the lines of `mallctl verify`'s table that say so, "I5 streams".
+fn broken_rules(verdict: &str) -> Vec<String> {
+    let broken = verdict.lines().filter(|line| line.contains(" BROKEN "));
+    broken.map(|line| line.trim().split("  ").next().unwrap_or_default().to_owned()).collect()
+}
+
 fn judge(line: Storyline<'_>, (verify, verdict): (i32, String), tally: Tally) -> Round {
     let Storyline { number, patient, told, last_fault, parked, started } = line;
     let all: Vec<_> = told.iter().collect();
@@ -291,6 +324,7 @@ fn judge(line: Storyline<'_>, (verify, verdict): (i32, String), tally: Tally) ->
         parked_by_mistake: parked,
         all_ended_s: crash::last_end(&all, last_fault),
         verify,
+        broken_rules: broken_rules(&verdict),
         verdict,
         tally,
         took_s: started.elapsed().as_secs_f64(),

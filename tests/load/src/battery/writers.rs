@@ -131,9 +131,7 @@ fn thing(id: Uuid, version: i64, emitted: i64) -> Row {
 /// A transaction with an id of its own in another database of the cluster, open as long as the client lives: what reads
 /// by the cluster's oldest transaction stands still.
 async fn long_transaction() -> Result<tokio_postgres::Client> {
-    let url = crate::platform::address("MALLBOTS_POSTGRES")?;
-    let (client, connection) = tokio_postgres::connect(&format!("{url}/postgres"), tokio_postgres::NoTls).await?;
-    tokio::spawn(connection);
+    let client = super::administrator().await?;
     client.batch_execute("BEGIN; SELECT pg_current_xact_id()").await?;
     Ok(client)
 }
