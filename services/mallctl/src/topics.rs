@@ -10,7 +10,7 @@ use rdkafka::{
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use transport::kafka::KafkaConfig;
 
@@ -67,6 +67,8 @@ impl Topic {
 
 const DECLARED: &str = include_str!("../../../infra/kafka/topics.yaml");
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Every broker knows of a new topic within.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 
 pub async fn run(command: Command, format: Format) -> Done {
     let (options, create) = match command {
@@ -84,7 +86,7 @@ pub async fn run(command: Command, format: Format) -> Done {
     if create {
         apply(&admin, &declared, options.replication).await?;
     }
-    verify(&admin, &declared, format).await
+    verify(&admin, &declared, format, create).await
 }
 
 /// How a tool reaches the brokers.
@@ -177,16 +179,39 @@ async fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, declared: &
     Err(Failure::Unreachable("the new topics have no leaders after 10 s".into()))
 }
 
-async fn verify(admin: &AdminClient<DefaultClientContext>, declared: &Declared, format: Format) -> Done {
+/// With `created`, topics that are not there yet are waited for: one broker may not have heard of what another has made.
+async fn verify(admin: &AdminClient<DefaultClientContext>, declared: &Declared, format: Format, created: bool) -> Done {
+    let until = Instant::now() + if created { KNOWN_WITHIN } else { Duration::ZERO };
+    let Compared { rows, differing, .. } = loop {
+        let compared = compare(admin, declared).await?;
+        if compared.unknown == 0 || Instant::now() >= until {
+            break compared;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    output::print(format, &["topic", "partitions", "cleanup", "verdict"], &rows);
+    if differing == 0 { Ok(()) } else { Err(Failure::Check(format!("{differing} topics are not as declared"))) }
+}
+
+/// The topics as they are beside the topics as they are declared.
+struct Compared {
+    rows: Vec<Vec<String>>,
+    differing: usize,
+    /// Of which the brokers that were asked know nothing.
+    unknown: usize,
+}
+
+async fn compare(admin: &AdminClient<DefaultClientContext>, declared: &Declared) -> Result<Compared, Failure> {
     let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(unreachable)?;
     let resources: Vec<_> = declared.topics.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
     let configs = admin
         .describe_configs(&resources, &AdminOptions::new().request_timeout(Some(TIMEOUT)))
         .await
         .map_err(unreachable)?;
-    let (mut rows, mut differing) = (Vec::new(), 0);
+    let (mut rows, mut differing, mut unknown) = (Vec::new(), 0, 0);
     for (topic, config) in declared.topics.iter().zip(configs) {
         let partitions = metadata.topics().iter().find(|m| m.name() == topic.name).map_or(0, |m| m.partitions().len());
+        unknown += usize::from(partitions == 0 || config.is_err());
         let mut wrong = Vec::new();
         if partitions != topic.partitions as usize {
             wrong.push(format!("{partitions} partitions, {} declared", topic.partitions));
@@ -201,6 +226,5 @@ async fn verify(admin: &AdminClient<DefaultClientContext>, declared: &Declared, 
         let verdict = if wrong.is_empty() { "ok".into() } else { wrong.join("; ") };
         rows.push(vec![topic.name.clone(), partitions.to_string(), topic.cleanup_policy.clone(), verdict]);
     }
-    output::print(format, &["topic", "partitions", "cleanup", "verdict"], &rows);
-    if differing == 0 { Ok(()) } else { Err(Failure::Check(format!("{differing} topics are not as declared"))) }
+    Ok(Compared { rows, differing, unknown })
 }
