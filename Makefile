@@ -56,7 +56,7 @@ BUG ?= all
 
 detect: cargo ## puts classic bugs in, one after another, and shows which means find each and how fast, about an hour (BUG=all)
 	CARGO_TARGET_DIR="$(CACHE)/target-bugs" cargo build --locked -p sim -p model $(PROGRAMS) --features sim/bugs,mallbots/bugs
-	ulimit -n 8192; CARGO_TARGET_DIR="$(CACHE)/target-bugs" "$(CACHE)/target-bugs/debug/mallbots-sim" --bug "$(BUG)" \
+	ulimit -n 8192 && CARGO_TARGET_DIR="$(CACHE)/target-bugs" "$(CACHE)/target-bugs/debug/mallbots-sim" --bug "$(BUG)" \
 	    --tests --model --battery $(ARGS)
 
 SECONDS ?= 60

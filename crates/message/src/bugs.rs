@@ -4,7 +4,7 @@
 #[cfg(all(feature = "bugs", not(debug_assertions)))]
 compile_error!("the feature `bugs` puts bugs in: it is for proofs and never for a release build");
 
-/// Whether this build knows of bugs: programs that people run refuse to be built so.
+/// Whether this build knows of bugs: the program that people run refuses to be built so, unless it is asked for them by name.
 pub const ENABLED: bool = cfg!(feature = "bugs");
 
 /// The classic mistakes of systems like this one.

@@ -7,10 +7,15 @@ use std::{
     any::Any,
     collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// More than so many are left where they came from.
 const MOST_WAITING: usize = 4_096;
+/// What has waited for longer is not carried out: its payment puts the question again, and may have come to ask only what
+/// became of it.
+const STALE: Duration = Duration::from_secs(60);
 
 /// First come, first served.
 #[derive(Default)]
@@ -22,6 +27,7 @@ pub(crate) struct Questions {
 /// A question, waiting or under way: while it lives, no other for the same effect is taken in.
 pub(crate) struct Question {
     pub ask: Ask,
+    since: Instant,
     known: Known,
 }
 
@@ -44,11 +50,14 @@ impl Questions {
     pub fn add(&mut self, request: Box<dyn Any + Send>) {
         let Ok(ask) = request.downcast::<Ask>() else { return };
         if self.known.keys().insert(ask.effect.clone()) {
-            self.waiting.push_back(Question { ask: *ask, known: self.known.clone() });
+            self.waiting.push_back(Question { ask: *ask, since: Instant::now(), known: self.known.clone() });
         }
     }
 
     pub fn next(&mut self) -> Option<Question> {
+        while self.waiting.front().is_some_and(|question| question.since.elapsed() > STALE) {
+            self.waiting.pop_front();
+        }
         self.waiting.pop_front()
     }
 }
@@ -95,6 +104,18 @@ mod tests {
         drop(under_way);
         questions.add(ask(2));
         assert_eq!(rounds(&mut questions).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_has_waited_for_too_long_is_left_to_its_payment() {
+        let mut questions = Questions::default();
+        questions.add(ask(1));
+        tokio::time::advance(STALE).await;
+        questions.add(ask(2));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(questions.next().map(|q| q.ask.effect.round), Some(2));
+        questions.add(ask(1));
+        assert!(questions.next().is_some());
     }
 
     #[test]

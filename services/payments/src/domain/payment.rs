@@ -123,11 +123,15 @@ impl Open {
         now_ms - self.since_ms < RESEND_WITHIN_MS
     }
 
-    /// From the `asked`-th time that the question is put, at `now_ms`, to the next. Before it is asked for the first time
-    /// what became of all that was sent, the last of that must have arrived: then the pause is the longest.
-    fn pause_ms(&self, asked: u32, now_ms: i64) -> i64 {
-        let pause = ASK_AGAIN_MS.saturating_mul(1 << asked.saturating_sub(1).min(16)).min(ASK_AGAIN_AT_MOST_MS);
-        if self.may_send(now_ms + pause) { pause } else { ASK_AGAIN_AT_MOST_MS }
+    /// From the `asked`-th time that the question is put to the next.
+    fn pause_ms(asked: u32) -> i64 {
+        ASK_AGAIN_MS.saturating_mul(1 << asked.saturating_sub(1).min(16)).min(ASK_AGAIN_AT_MOST_MS)
+    }
+
+    /// The earliest that it may be put again. Before it is asked for the first time what became of all that was sent, the
+    /// last of that must have arrived, which may have waited for its turn: then the pause is the longest.
+    fn again_ms(&self, now_ms: i64) -> i64 {
+        self.put_ms + if self.may_send(now_ms) { ASK_AGAIN_MS } else { ASK_AGAIN_AT_MOST_MS }
     }
 }
 
@@ -281,22 +285,23 @@ impl Payment {
         Some(self.put_again(operation, open, now_ms))
     }
 
-    /// Somebody waits for the answer to a question and says so: it is put now, or as soon as the shortest pause is over, and
-    /// the pauses begin anew. Otherwise a provider that was away for long would be asked only as long after it is back.
-    pub fn asked_again(mut self, now_ms: i64) -> Option<Change> {
+    /// Somebody waits for the answer to a question and says so: it is put as soon as it may be, and the pauses begin anew.
+    /// Otherwise a provider that was away for long would be asked only as long after it is back.
+    pub fn asked_again(self, now_ms: i64) -> Option<Change> {
         let (operation, open) = self.state.open()?;
-        let due_ms = open.put_ms + open.pause_ms(1, now_ms);
-        let open = Open { asked: 1, next_ms: open.next_ms.min(due_ms), ..open.clone() };
-        if now_ms >= due_ms {
-            return Some(self.put_again(operation, open, now_ms));
-        }
-        self.state = State::unknown(operation, open);
-        Some(Change::to(self.changed(now_ms)))
+        let open = Open { asked: 1, ..open.clone() };
+        Some(self.put_again(operation, open, now_ms))
     }
 
+    /// Puts the question once more, now or when it may be.
     fn put_again(mut self, operation: Operation, open: Open, now_ms: i64) -> Change {
+        let again_ms = open.again_ms(now_ms);
+        if now_ms < again_ms {
+            self.state = State::unknown(operation, Open { next_ms: again_ms, ..open });
+            return Change::to(self.changed(now_ms));
+        }
         let how = if open.may_send(now_ms) { How::QueryThenSend } else { How::QueryOnly };
-        let next_ms = now_ms + open.pause_ms(open.asked, now_ms);
+        let next_ms = now_ms + Open::pause_ms(open.asked);
         self.state = State::unknown(operation, Open { put_ms: now_ms, next_ms, ..open });
         let ask = self.ask(how);
         Change { ask, ..Change::to(self.changed(now_ms)) }

@@ -38,30 +38,27 @@ fn a_question_that_somebody_waits_for_is_put_again_but_not_just_after_it_was_put
 #[test]
 fn between_the_last_that_is_sent_and_the_question_what_became_of_it_is_the_longest_pause() {
     let old = T0 + 20 * 3_600_000;
-    // However the question was put before: by itself or by who waits, and whenever that was.
-    for (last, how_often) in (0..60).flat_map(|last| [(last * 1_000, 1), (last * 1_000, 9)]) {
-        let mut sent = authorizing();
-        for _ in 1..how_often {
-            sent = sent.clone().wake(sent.wake_at_ms().unwrap()).unwrap().payment;
-        }
-        let mut payment = sent.asked_again(old - 1 - last).unwrap().payment;
-        let mut sent_ms = old - 1 - last;
-        for _ in 0..20 {
-            let (due, soon) = (payment.wake_at_ms().unwrap(), payment.clone().asked_again(sent_ms + 10_000).unwrap());
-            let (at, change) = match soon.ask {
-                Some(_) => (sent_ms + 10_000, soon),
-                None => (due, payment.wake(due).unwrap()),
+    // However long before the keys' end it was sent last, whether the timers are late, and whether somebody is impatient.
+    for (last, late, impatient) in
+        (0..400).flat_map(|s| [(s, 0, true), (s, 0, false), (s, 250, false), (s, 20_000, true)])
+    {
+        let mut payment = authorizing().asked_again(old - 1 - last * 1_000).unwrap().payment;
+        let mut sent_ms = old - 1 - last * 1_000;
+        let mut now = sent_ms;
+        loop {
+            now = if impatient { now + 7_000 } else { payment.wake_at_ms().unwrap() } + late;
+            let woken = payment.clone().wake(now);
+            let Some(change) = woken.or_else(|| payment.clone().asked_again(now)) else {
+                panic!("it waits for nothing")
             };
-            match change.ask.unwrap().how {
-                How::QueryOnly => {
-                    assert!(at >= old && at - sent_ms >= 300_000, "{at} after {sent_ms}");
-                    break;
-                }
-                _ => sent_ms = at,
-            }
             payment = change.payment;
+            match change.ask.map(|ask| ask.how) {
+                Some(How::QueryOnly) => break,
+                Some(_) => sent_ms = now,
+                None => {}
+            }
         }
-        assert!(sent_ms < old);
+        assert!(sent_ms < old && now >= old && now - sent_ms >= 300_000, "{now} after {sent_ms}");
     }
 }
 
