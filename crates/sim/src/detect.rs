@@ -31,37 +31,68 @@ pub fn bug(text: &str) -> Result<Bugs, String> {
     known.map(|bug| Bugs(vec![bug])).ok_or_else(|| format!("give all, or one of {}", names()))
 }
 
-/// What one means made of a bug.
+/// What one means made of a bug, or of none.
 struct Verdict {
     means: &'static str,
-    /// What it saw of the bug.
-    caught: Option<String>,
+    seen: Seen,
     took: Duration,
 }
 
-/// Looks for each; exit 1 when one was found by nothing in its time.
+#[derive(Debug, Clone, PartialEq)]
+enum Seen {
+    Nothing,
+    /// What it saw of the bug.
+    Caught(String),
+    /// Why it says nothing of the bug.
+    Unproven(String),
+}
+
+impl Seen {
+    fn from_exit(code: Option<i32>, broken: impl FnOnce() -> Self, stderr: &[u8]) -> Self {
+        match code {
+            Some(0) => Self::Nothing,
+            Some(1) => broken(),
+            // `timeout` itself, or what it killed at last.
+            Some(TIMED_OUT) | None => Self::Caught("it does not end".to_owned()),
+            Some(other) => Self::Unproven(format!("exit {other}: {}", String::from_utf8_lossy(stderr).trim())),
+        }
+    }
+}
+
+/// The simulator alone must find so many of all.
+const BY_SIMULATOR: u32 = 12;
+
+/// Looks for each, after a look without any that must see nothing; exit 1 when one was found by nothing in its time, or too few
+/// by the simulator.
 pub fn run(arguments: &Arguments, bugs: &Bugs, codec: &Arc<Codec>) -> anyhow::Result<ExitCode> {
     let (mut missed, mut by_simulator) = (0, 0);
     if arguments.tests {
         let built = Command::new("cargo").args(TESTS).arg("--no-run").status().context("cargo")?;
         anyhow::ensure!(built.success(), "the tests do not compile");
     }
+    for means in [tests, model, battery] {
+        let Some(verdict) = means(arguments, None, codec)? else { continue };
+        tell(arguments, None, &verdict);
+        anyhow::ensure!(verdict.seen == Seen::Nothing, "{} see a bug where none is", verdict.means);
+    }
     for bug in &bugs.0 {
         let mut caught = false;
         for means in [simulator, tests, model, battery] {
-            let Some(verdict) = means(arguments, *bug, codec)? else { continue };
-            caught |= verdict.caught.is_some();
-            by_simulator += u32::from(verdict.means == SIMULATOR && verdict.caught.is_some());
-            tell(arguments, *bug, &verdict);
+            let Some(verdict) = means(arguments, Some(*bug), codec)? else { continue };
+            let found = matches!(verdict.seen, Seen::Caught(_));
+            caught |= found;
+            by_simulator += u32::from(found && verdict.means == SIMULATOR);
+            tell(arguments, Some(*bug), &verdict);
         }
         missed += u32::from(!caught);
     }
     let all = bugs.0.len();
+    let too_few = all == Bug::ALL.len() && by_simulator < BY_SIMULATOR;
     line(&match arguments.output {
         Format::Text => format!("{} of {all} bugs found, {by_simulator} by the simulator", all - missed as usize),
         Format::Json => json!({"bugs": all, "missed": missed, "by_simulator": by_simulator}).to_string(),
     });
-    Ok(ExitCode::from(u8::from(missed > 0)))
+    Ok(ExitCode::from(u8::from(missed > 0 || too_few)))
 }
 
 /// The harness and the tables of the saga core, and the production shell on the ports in memory.
@@ -78,7 +109,7 @@ const OTHERS_WITHIN_S: &str = "300";
 const SIMULATOR: &str = "simulator";
 
 /// The tests that need no server.
-fn tests(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
+fn tests(arguments: &Arguments, bug: Option<Bug>, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
     if !arguments.tests {
         return Ok(None);
     }
@@ -93,33 +124,30 @@ fn tests(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Opti
     let silent = failed.is_empty() && !output.status.success();
     anyhow::ensure!(!silent, "cargo test: {}", String::from_utf8_lossy(&output.stderr));
     let caught = failed.first().map(|first| format!("{} failed: {first}", failed.len()));
-    Ok(Some(Verdict { means: "tests", caught, took }))
+    Ok(Some(Verdict { means: "tests", seen: caught.map_or(Seen::Nothing, Seen::Caught), took }))
 }
 
 /// The model of a small saga: bugs of the saga core and of the fence are in it.
-fn model(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
+fn model(arguments: &Arguments, bug: Option<Bug>, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
     if !arguments.model {
         return Ok(None);
     }
     let program = beside("mallbots-model")?;
     let (output, took) = with(bug, Command::new("timeout").arg(OTHERS_WITHIN_S).arg(program).args(["-o", "json"]))?;
-    let caught = match output.status.code() {
-        Some(0) => None,
-        Some(1) => Some(first_broken_rule(&output.stdout)),
-        Some(TIMED_OUT) => Some("it does not close".to_owned()),
-        _ => anyhow::bail!("mallbots-model: {}", String::from_utf8_lossy(&output.stderr)),
-    };
-    Ok(Some(Verdict { means: "model", caught, took }))
+    let broken = || Seen::Caught(first_broken_rule(&output.stdout));
+    let seen = Seen::from_exit(output.status.code(), broken, &output.stderr);
+    Ok(Some(Verdict { means: "model", seen, took }))
 }
 
 /// The programs that people run, on real servers.
-fn battery(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
+fn battery(arguments: &Arguments, bug: Option<Bug>, _: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
     if !arguments.battery {
         return Ok(None);
     }
     let report = std::env::temp_dir().join(format!("mallbots-detect-{}.json", std::process::id()));
     let mut command = Command::new("timeout");
-    command.args(["--signal=INT", "--kill-after=30", OTHERS_WITHIN_S]).arg(beside("servers")?);
+    // In the foreground, so that who interrupts this ends that, too; the launcher passes signals on.
+    command.args(["--foreground", "--signal=INT", "--kill-after=30", OTHERS_WITHIN_S]).arg(beside("servers")?);
     command.args(["run", "--three-brokers", "--own", "--jaeger", "if-built", "--"]).arg(beside("mall-battery")?);
     command.args([
         "--minutes=1",
@@ -134,19 +162,17 @@ fn battery(arguments: &Arguments, bug: Bug, _: &Arc<Codec>) -> anyhow::Result<Op
     let text = std::fs::read_to_string(&report).unwrap_or_default();
     // It may be missing.
     let _ = std::fs::remove_file(&report);
-    let caught = match output.status.code() {
-        Some(0) => None,
-        Some(1) => first_that_does_not_hold(&text),
-        Some(TIMED_OUT | 130 | 137) => Some("it does not end".to_owned()),
-        _ => anyhow::bail!("the battery: {}", String::from_utf8_lossy(&output.stderr)),
-    };
-    Ok(Some(Verdict { means: "battery", caught, took }))
+    let seen = Seen::from_exit(output.status.code(), || first_that_does_not_hold(&text), &output.stderr);
+    Ok(Some(Verdict { means: "battery", seen, took }))
 }
 
 /// Runs the command with the bug put in.
-fn with(bug: Bug, command: &mut Command) -> anyhow::Result<(Output, Duration)> {
+fn with(bug: Option<Bug>, command: &mut Command) -> anyhow::Result<(Output, Duration)> {
     let began = Instant::now();
-    let output = command.env("MALLBOTS_BUG", bug.name()).output().context("timeout, of the coreutils")?;
+    if let Some(bug) = bug {
+        command.env("MALLBOTS_BUG", bug.name());
+    }
+    let output = command.output().context("timeout, of the coreutils")?;
     Ok((output, began.elapsed()))
 }
 
@@ -157,9 +183,14 @@ fn beside(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Of the battery's report; none when the run only proves nothing, since not every fault struck in so short a time.
-fn first_that_does_not_hold(report: &str) -> Option<String> {
-    let Ok(report) = serde_json::from_str::<Value>(report) else { return Some("it was broken off".to_owned()) };
+/// Of the battery's report. That not every fault struck in so short a time is nothing.
+fn first_that_does_not_hold(report: &str) -> Seen {
+    let Ok(report) = serde_json::from_str::<Value>(report) else {
+        return Seen::Unproven("it did not come to a report".to_owned());
+    };
+    if !report["broken_off"].is_null() {
+        return Seen::Unproven("a round was broken off".to_owned());
+    }
     let texts = |of: &Value, list: &str| -> Vec<String> {
         let texts = of[list].as_array().into_iter().flatten().filter_map(Value::as_str);
         texts.map(str::to_owned).collect()
@@ -168,32 +199,37 @@ fn first_that_does_not_hold(report: &str) -> Option<String> {
     let checks = each("checks").iter().flat_map(|check| texts(check, "broken")).collect::<Vec<_>>();
     let seen = checks.into_iter().filter(|broken| !broken.starts_with("INVALID"));
     let rounds = each("rounds").into_iter().flat_map(|round| {
-        let late = round["all_ended_s"].is_null().then(|| "not all orders end".to_owned());
+        let late = match round["all_ended_s"].as_f64() {
+            None => Some("not all orders end".to_owned()),
+            Some(after) => (after > 60.0).then(|| format!("orders end as late as {after:.0} s after the healing")),
+        };
         ["broken_rules", "parked_by_mistake", "differing"]
             .map(|list| texts(&round, list))
             .into_iter()
             .flatten()
             .chain(late)
     });
-    let held = report["broken"] == 0 && report["broken_off"].is_null();
+    let held = report["broken"] == 0;
     let unnamed = (!held).then(|| "a round does not hold".to_owned());
-    seen.chain(rounds.filter(|_| !held)).chain(unnamed).next()
+    seen.chain(rounds.filter(|_| !held)).chain(unnamed).next().map_or(Seen::Nothing, Seen::Caught)
 }
 
 fn first_broken_rule(report: &[u8]) -> String {
     let report: Value = serde_json::from_slice(report).unwrap_or_default();
     let rule = report["violations"][0]["rule"].as_str().map(str::to_owned);
-    rule.unwrap_or_else(|| format!("not reached: {}", report["missing"]))
+    rule.unwrap_or_else(|| {
+        format!("not all that should be reached is, or more: missing {}, ends {}", report["missing"], report["ends"])
+    })
 }
 
-fn simulator(arguments: &Arguments, bug: Bug, codec: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
+fn simulator(arguments: &Arguments, bug: Option<Bug>, codec: &Arc<Codec>) -> anyhow::Result<Option<Verdict>> {
     let jobs = arguments.jobs.map_or(sim::cores(), usize::from);
     let (began, within) = (Instant::now(), Duration::from_secs(arguments.within_s));
     let (runs, caught) = (AtomicU64::new(0), Mutex::new(None));
     sim::each_seed(arguments.from, u64::MAX - arguments.from, jobs, |seed| {
         for mode in [Mode::Safety, Mode::Liveness] {
             // Each run begins without what the bug remembers of the one before.
-            bugs::set(Some(bug));
+            bugs::set(bug);
             let outcome = sim::run(seed, &options(arguments, mode), codec, None, false)?;
             let runs = runs.fetch_add(1, Ordering::Relaxed) + 1;
             if let Some(broken) = outcome.broken.first() {
@@ -205,18 +241,27 @@ fn simulator(arguments: &Arguments, bug: Bug, codec: &Arc<Codec>) -> anyhow::Res
         Ok(if began.elapsed() < within { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     let (caught, took) = caught.into_inner().unwrap_or_else(PoisonError::into_inner).unzip();
-    Ok(Some(Verdict { means: SIMULATOR, caught, took: took.unwrap_or_else(|| began.elapsed()) }))
+    let seen = caught.map_or(Seen::Nothing, Seen::Caught);
+    Ok(Some(Verdict { means: SIMULATOR, seen, took: took.unwrap_or_else(|| began.elapsed()) }))
 }
 
-fn tell(arguments: &Arguments, bug: Bug, verdict: &Verdict) {
-    let Verdict { means, caught, took } = verdict;
+fn tell(arguments: &Arguments, bug: Option<Bug>, verdict: &Verdict) {
+    let Verdict { means, seen, took } = verdict;
+    let (caught, unproven) = match seen {
+        Seen::Nothing => (None, None),
+        Seen::Caught(what) => (Some(what), None),
+        Seen::Unproven(why) => (None, Some(why)),
+    };
+    let bug = bug.map(Bug::name);
     line(&match arguments.output {
         Format::Json => {
-            json!({"bug": bug.name(), "means": means, "caught": caught, "seconds": took.as_secs_f64()}).to_string()
+            json!({"bug": bug, "means": means, "caught": caught, "unproven": unproven, "seconds": took.as_secs_f64()})
+                .to_string()
         }
         Format::Text => {
-            let caught = caught.as_deref().unwrap_or("-");
-            format!("{:<21} {means:<9} {:>6.1} s  {caught}", bug.name(), took.as_secs_f64())
+            let what =
+                caught.cloned().or(unproven.map(|why| format!("proves nothing: {why}"))).unwrap_or_else(|| "-".into());
+            format!("{:<21} {means:<9} {:>6.1} s  {what}", bug.unwrap_or("without a bug"), took.as_secs_f64())
         }
     });
 }

@@ -4,7 +4,7 @@
 use super::Check;
 use crate::{
     Crowd, Mall, Plan, Platform, PlatformOptions, Told, Ways,
-    bench::{Latency, usage},
+    bench::Latency,
     crash::{self, ClientLog},
     customers::FULL,
     metrics::Metrics,
@@ -38,8 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const BAYS: usize = 6_000;
 const VERIFY_WAIT: &str = "60s";
 
-/// The least share of orders that still end in a second under the rush, of those for which the customers leave time: they
-/// run on the same cores.
+/// The least share of orders that still end in a second under the rush.
 const GOODPUT: f64 = 0.8;
 /// Undoing, from the customer's wish to the order's end, takes at most so many times as long as under the load that is just held.
 const UNDO_TIMES: f64 = 5.0;
@@ -63,9 +62,6 @@ struct Seen {
     /// When the rush has filled the queue.
     settled: Instant,
     rush_ended: Instant,
-    /// Shares of all cores that the customers themselves take, who are no part of the platform but run beside it.
-    taken_busy: f64,
-    taken_rush: f64,
     /// Most messages that waited in the outbox of orders, of all looks at it.
     most_unsent: Option<u64>,
     verify: (i32, String),
@@ -95,9 +91,7 @@ async fn watch_them(platform: &Platform, mall: Mall, seed: u64, lasts: Duration,
     // The first orders meet consumer groups that are still finding their members.
     crowd("first", false).shop(&Plan::smooth(seed, 8, products, 0), |_| {}).await?;
     let quiet = crowd("quiet", false).shop_steadily(&few(0, QUIET), QUIET_EVERY, |_| {}).await?;
-    let busy = Taken::begin();
     let sounding = crowd("sounding", false).shop(&Plan::draw(seed + 1, SOUNDING, products), |_| {}).await?;
-    let taken_busy = busy.share();
     let every = Duration::from_secs_f64(1.0 / (TIMES * capacity(&sounding)));
     let fills = Duration::from_secs_f64(FILLS * WAITING_LIMIT / capacity(&sounding)).min(lasts);
     let many = Plan::draw(seed + 2, (lasts.as_secs_f64() / every.as_secs_f64()) as usize, products);
@@ -113,13 +107,7 @@ async fn watch_them(platform: &Platform, mall: Mall, seed: u64, lasts: Duration,
         crowd("after", false).shop_steadily(&few(3, AFTERWARDS), QUIET_EVERY, |_| {}).await
     };
     let unsent = async { Ok(most_unsent(platform, end).await) };
-    let taken = async {
-        tokio::time::sleep(fills).await;
-        let rush = Taken::begin();
-        tokio::time::sleep(lasts - fills).await;
-        Ok(rush.share())
-    };
-    let (rush, after, most_unsent, taken_rush) = tokio::try_join!(rush, after, unsent, taken)?;
+    let (rush, after, most_unsent) = tokio::try_join!(rush, after, unsent)?;
     let rush_ended = rush_began + lasts;
     let log = folder.join("client.jsonl");
     for told in [&quiet, &sounding, &rush, &after] {
@@ -130,25 +118,12 @@ async fn watch_them(platform: &Platform, mall: Mall, seed: u64, lasts: Duration,
     let arguments = ["verify", "--wait", VERIFY_WAIT, "--client-log", &log.display().to_string()];
     let verify = platform.ctl_code(&arguments).await?;
     let settled = rush_began + fills;
-    Ok(Seen {
-        quiet,
-        sounding,
-        rush,
-        after,
-        rush_began,
-        settled,
-        rush_ended,
-        taken_busy,
-        taken_rush,
-        most_unsent,
-        verify,
-    })
+    Ok(Seen { quiet, sounding, rush, after, rush_began, settled, rush_ended, most_unsent, verify })
 }
 
 fn judge(seen: &Seen) -> Check {
-    let Seen { quiet, sounding, rush, after, rush_began, settled, rush_ended, most_unsent, verify, .. } = seen;
+    let Seen { quiet, sounding, rush, after, rush_began, settled, rush_ended, most_unsent, verify } = seen;
     let capacity = capacity(sounding);
-    let left = capacity * (1.0 - seen.taken_rush) / (1.0 - seen.taken_busy);
     let ended_in = |from: Instant| {
         let ended = rush.iter().filter_map(Told::ended_at).filter(|at| (from..*rush_ended).contains(at)).count();
         ended as f64 / rush_ended.saturating_duration_since(from).as_secs_f64().max(0.001)
@@ -168,13 +143,10 @@ fn judge(seen: &Seen) -> Check {
     let back = back_after(after, *rush_ended, Duration::from_secs_f64(usual.p50_ms / 1000.0));
     let what = format!(
         "{capacity:.0} orders/s end when all is busy; {} customers in {:.0} s, sent away {sent_away:?}, {in_all:.0} orders/s \
-         end meanwhile, {goodput:.0} once the queue is full, of {left:.0} for which the customers leave time, who take \
-         {:.0} % of the cores ({:.0} % when all is busy); approved p50 {:.0} ms in quiet, {:.0} ms in the rush; from a wish to \
-         cancel to the end p99 {:.0} ms busy, {:.0} ms in the rush; quick again after {:.0} s; at most {} unsent messages of orders",
+         end meanwhile, {goodput:.0} once the queue is full; approved p50 {:.0} ms in quiet, {:.0} ms in the rush; from a wish \
+         to cancel to the end p99 {:.0} ms busy, {:.0} ms in the rush; quick again after {:.0} s; at most {} unsent messages of orders",
         rush.len(),
         (*rush_ended - *rush_began).as_secs_f64(),
-        seen.taken_rush * 100.0,
-        seen.taken_busy * 100.0,
         usual.p50_ms,
         approved(rush).p50_ms,
         undo_before.p99_ms,
@@ -206,30 +178,12 @@ fn judge(seen: &Seen) -> Check {
             (FILLS * WAITING_LIMIT / capacity + MEASURED.as_secs_f64()).ceil()
         }),
     );
-    must(goodput >= GOODPUT * left, format!("{goodput:.0} orders/s end under the rush, of {left:.0}"));
+    must(goodput >= GOODPUT * capacity, format!("{goodput:.0} orders/s end under the rush, of {capacity:.0}"));
     must(undo_before.p99_ms > 0.0 && undo_rush.p99_ms > 0.0, "INVALID: nobody cancelled".to_owned());
     must(undo_rush.p99_ms <= UNDO_TIMES * undo_before.p99_ms, format!("undoing took {:.0} ms", undo_rush.p99_ms));
     must(back <= BACK_WITHIN, format!("after the rush it took {:.0} s to be quick again", back.as_secs_f64()));
     must(verify.0 == 0, format!("mallctl verify ended with {}:\n{}", verify.0, verify.1));
     Check { name: "overload", what, broken }
-}
-
-/// What the customers themselves take of the cores.
-struct Taken {
-    since: Instant,
-    cpu_s: f64,
-}
-
-impl Taken {
-    fn begin() -> Self {
-        Self { since: Instant::now(), cpu_s: usage::own_cpu_s() }
-    }
-
-    /// Of all cores, since the beginning.
-    fn share(&self) -> f64 {
-        let cores = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
-        (usage::own_cpu_s() - self.cpu_s) / (self.since.elapsed().as_secs_f64() * cores)
-    }
 }
 
 /// The code by which somebody heard that the mall is full.

@@ -63,11 +63,6 @@ impl Meter {
     }
 }
 
-/// The load generator's CPU time, seconds.
-pub(crate) fn own_cpu_s() -> f64 {
-    own(std::process::id(), false).cpu_s
-}
-
 /// What was used between two readings.
 pub fn between(earlier: &Reading, later: &Reading) -> Reading {
     let before = |name: &String| earlier.get(name).copied().unwrap_or_default();
