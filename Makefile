@@ -51,9 +51,9 @@ sim: cargo ## the platform in one thread under faults drawn from seeds (SEEDS=10
 	cargo build --locked --release -p sim
 	$(FAST)/mallbots-sim $(if $(findstring --seed ,$(ARGS)),,--seeds $(SEEDS)) $(ARGS)
 
-# In a folder of its own: a program with bugs in it must not lie where others look for one without.
 BUG ?= all
 
+# In a folder of its own: a program with bugs in it must not lie where others look for one without.
 detect: cargo ## puts classic bugs in, one after another, and shows which means find each and how fast, about an hour (BUG=all)
 	CARGO_TARGET_DIR="$(CACHE)/target-bugs" cargo build --locked -p sim -p model $(PROGRAMS) --features sim/bugs,mallbots/bugs
 	ulimit -n 8192 && CARGO_TARGET_DIR="$(CACHE)/target-bugs" "$(CACHE)/target-bugs/debug/mallbots-sim" --bug "$(BUG)" \

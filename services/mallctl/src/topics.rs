@@ -67,8 +67,8 @@ impl Topic {
 
 const DECLARED: &str = include_str!("../../../infra/kafka/topics.yaml");
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Every broker knows of a new topic within.
-const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+/// A new topic is of use within.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 
 pub async fn run(command: Command, format: Format) -> Done {
     let (options, create) = match command {
@@ -160,45 +160,34 @@ async fn apply(admin: &AdminClient<DefaultClientContext>, declared: &Declared, r
             Err((topic, code)) => return Err(Failure::Refused(format!("topic {topic}: {code}"))),
         }
     }
-    wait_for_leaders(admin, declared).await
+    Ok(())
 }
 
-/// A topic is of use once each of its partitions has a leader.
-async fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, declared: &Declared) -> Done {
-    for _ in 0..200 {
-        let metadata = admin.inner().fetch_metadata(None, TIMEOUT).map_err(unreachable)?;
-        let led = |t: &Topic| {
-            let found = metadata.topics().iter().find(|m| m.name() == t.name);
-            found.is_some_and(|m| !m.partitions().is_empty() && m.partitions().iter().all(|p| p.leader() >= 0))
-        };
-        if declared.topics.iter().all(led) {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Err(Failure::Unreachable("the new topics have no leaders after 10 s".into()))
-}
-
-/// With `created`, topics that are not there yet are waited for: one broker may not have heard of what another has made.
+/// With `created`, topics are waited for that are not of use yet: one broker may not have heard of what another has made, and
+/// each partition needs a leader.
 async fn verify(admin: &AdminClient<DefaultClientContext>, declared: &Declared, format: Format, created: bool) -> Done {
-    let until = Instant::now() + if created { KNOWN_WITHIN } else { Duration::ZERO };
-    let Compared { rows, differing, .. } = loop {
+    let until = Instant::now() + if created { READY_WITHIN } else { Duration::ZERO };
+    let Compared { rows, differing, unready } = loop {
         let compared = compare(admin, declared).await?;
-        if compared.unknown == 0 || Instant::now() >= until {
+        if compared.unready == 0 || Instant::now() >= until {
             break compared;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     output::print(format, &["topic", "partitions", "cleanup", "verdict"], &rows);
-    if differing == 0 { Ok(()) } else { Err(Failure::Check(format!("{differing} topics are not as declared"))) }
+    match (differing, unready) {
+        (0, 1..) if created => Err(Failure::Unreachable("the new topics have no leaders after 10 s".into())),
+        (0, _) => Ok(()),
+        _ => Err(Failure::Check(format!("{differing} topics are not as declared"))),
+    }
 }
 
 /// The topics as they are beside the topics as they are declared.
 struct Compared {
     rows: Vec<Vec<String>>,
     differing: usize,
-    /// Of which the brokers that were asked know nothing.
-    unknown: usize,
+    /// Of which the brokers that were asked know nothing, or no leader of a partition.
+    unready: usize,
 }
 
 async fn compare(admin: &AdminClient<DefaultClientContext>, declared: &Declared) -> Result<Compared, Failure> {
@@ -208,10 +197,11 @@ async fn compare(admin: &AdminClient<DefaultClientContext>, declared: &Declared)
         .describe_configs(&resources, &AdminOptions::new().request_timeout(Some(TIMEOUT)))
         .await
         .map_err(unreachable)?;
-    let (mut rows, mut differing, mut unknown) = (Vec::new(), 0, 0);
+    let (mut rows, mut differing, mut unready) = (Vec::new(), 0, 0);
     for (topic, config) in declared.topics.iter().zip(configs) {
-        let partitions = metadata.topics().iter().find(|m| m.name() == topic.name).map_or(0, |m| m.partitions().len());
-        unknown += usize::from(partitions == 0 || config.is_err());
+        let found = metadata.topics().iter().find(|m| m.name() == topic.name).map_or(&[][..], |m| m.partitions());
+        let partitions = found.len();
+        unready += usize::from(partitions == 0 || config.is_err() || found.iter().any(|p| p.leader() < 0));
         let mut wrong = Vec::new();
         if partitions != topic.partitions as usize {
             wrong.push(format!("{partitions} partitions, {} declared", topic.partitions));
@@ -226,5 +216,5 @@ async fn compare(admin: &AdminClient<DefaultClientContext>, declared: &Declared)
         let verdict = if wrong.is_empty() { "ok".into() } else { wrong.join("; ") };
         rows.push(vec![topic.name.clone(), partitions.to_string(), topic.cleanup_policy.clone(), verdict]);
     }
-    Ok(Compared { rows, differing, unknown })
+    Ok(Compared { rows, differing, unready })
 }

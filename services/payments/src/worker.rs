@@ -9,7 +9,7 @@ use crate::{
     config::WorkerConfig,
     domain::{Ask, Heard, How, Operation, Settled, settle},
     handlers, metric_names as m,
-    questions::Questions,
+    questions::{Question, Questions},
 };
 use message::TraceContext;
 use std::{any::Any, future::Future, pin::pin, sync::Arc, time::Instant};
@@ -38,6 +38,7 @@ pub enum Outcome {
 pub struct Worker<A: Acquirer, S: Store> {
     desk: Arc<Desk<A, S>>,
     requests: mpsc::Receiver<Box<dyn Any + Send>>,
+    questions: Questions,
 }
 
 struct Desk<A: Acquirer, S: Store> {
@@ -50,35 +51,36 @@ impl<A: Acquirer, S: Store> Worker<A, S> {
     /// The worker of this shell; `None` when it has one already.
     pub fn new(acquirer: A, shell: Shell<Payments, S>, config: WorkerConfig) -> Option<Self> {
         let requests = shell.outside()?;
-        Some(Self { desk: Arc::new(Desk { acquirer, shell, config }), requests })
+        let desk = Arc::new(Desk { acquirer, shell, config });
+        Some(Self { desk, requests, questions: Questions::default() })
     }
 
     /// Takes one question, if one waits, to the provider, and its answer back; the shell must be running.
     pub async fn run_once(&mut self) -> Outcome {
-        match self.requests.try_recv() {
-            Ok(request) => match request.downcast() {
-                Ok(ask) => self.desk.serve(*ask).await,
-                Err(_) => Outcome::Stale,
-            },
-            Err(_) => Outcome::Idle,
+        while let Ok(request) = self.requests.try_recv() {
+            self.questions.add(request);
+        }
+        match self.questions.next() {
+            Some(question) => self.desk.serve(&question).await,
+            None => Outcome::Idle,
         }
     }
 
     /// Serves up to `concurrency` questions at a time until `stop`; those under way then are dropped.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let (mut questions, mut under_way) = (Questions::default(), JoinSet::new());
+        let mut under_way = JoinSet::new();
         loop {
             while under_way.len() < self.desk.config.concurrency {
-                let Some(question) = questions.next() else { break };
+                let Some(question) = self.questions.next() else { break };
                 let desk = self.desk.clone();
-                under_way.spawn(async move { desk.serve(question.ask.clone()).await });
+                under_way.spawn(async move { desk.serve(&question).await });
             }
             tokio::select! {
                 biased;
                 () = &mut stop => return,
                 Some(_) = under_way.join_next() => {}
-                Some(request) = self.requests.recv(), if questions.has_room() => questions.add(request),
+                Some(request) = self.requests.recv(), if self.questions.has_room() => self.questions.add(request),
                 else => return,
             }
         }
@@ -86,7 +88,8 @@ impl<A: Acquirer, S: Store> Worker<A, S> {
 }
 
 impl<A: Acquirer, S: Store> Desk<A, S> {
-    async fn serve(&self, mut ask: Ask) -> Outcome {
+    async fn serve(&self, question: &Question) -> Outcome {
+        let mut ask = question.ask.clone();
         let mut pause = self.config.pause;
         for attempt in 1..=self.config.tries {
             match self.observed(&ask).await {

@@ -219,8 +219,8 @@ impl Payment {
                 if open.effect != cause.effect && !open.voids.contains(&cause.effect) {
                     open.voids.push(cause.effect);
                 }
-                let change = self.asked_again(cause.now_ms);
-                Ok(change.map_or(Voided::Already, |change| Voided::Later(Box::new(change))))
+                let noted = Change::to(self.clone().changed(cause.now_ms));
+                Ok(Voided::Later(Box::new(self.asked_again(cause.now_ms).unwrap_or(noted))))
             }
             State::Declined | State::Voided | State::Expired => Ok(Voided::Already),
             State::Captured | State::Refunding(_) | State::Refunded => Err(refusals::already_captured()),

@@ -60,10 +60,12 @@ async fn a_provider_that_stays_silent_is_asked_until_it_speaks() {
     assert_eq!(desk.published().await, ["PaymentAuthorized", "authorize/do/1 -> PaymentHeld"]);
 }
 
-/// Puts the open question until five were not answered. The provider is back then; by itself payments would ask 160 seconds
+/// Sends a command that the provider does not answer five times. It is back then; by itself payments would ask 160 seconds
 /// after it did last, and half a minute later it has not.
-async fn silence(desk: &mut Desk) {
-    desk.work().await;
+async fn unanswered<C: Command>(desk: &mut Desk, step: &str, direction: Direction, command: C) {
+    desk.acquirer.next_unknown(5, false);
+    desk.send(step, direction, 1, command).await;
+    assert_eq!(desk.work().await, [Outcome::Unanswered]);
     for _ in 0..4 {
         desk.later(300_000).await;
         assert_eq!(desk.work().await, [Outcome::Unanswered]);
@@ -72,47 +74,35 @@ async fn silence(desk: &mut Desk) {
     assert_eq!(desk.work().await, []);
 }
 
+/// What is published when the command is sent once more.
+async fn repeated<C: Command + Clone>(desk: &mut Desk, step: &str, direction: Direction, command: C) -> Vec<String> {
+    unanswered(desk, step, direction, command.clone()).await;
+    desk.send(step, direction, 1, command).await;
+    assert_eq!(desk.work().await, [Outcome::Answered]);
+    desk.published().await
+}
+
 #[tokio::test]
 async fn a_command_that_is_repeated_makes_its_question_be_put_again() {
     let mut desk = Desk::new();
-    desk.acquirer.next_unknown(5, false);
-    desk.send("authorize", DO, 1, authorize("tok_ok")).await;
-    silence(&mut desk).await;
-    desk.send("authorize", DO, 1, authorize("tok_ok")).await;
-    assert_eq!(desk.work().await, [Outcome::Answered]);
-    assert_eq!(desk.published().await, ["PaymentAuthorized", "authorize/do/1 -> PaymentHeld"]);
-
-    desk.acquirer.next_unknown(5, false);
-    desk.send("capture", DO, 1, capture(100)).await;
-    silence(&mut desk).await;
-    desk.send("capture", DO, 1, capture(100)).await;
-    assert_eq!(desk.work().await, [Outcome::Answered]);
-    assert_eq!(desk.published().await, ["PaymentCaptured", "capture/do/1 -> PaymentCollected"]);
-
-    let refund = || wire::RefundPayment { order_id: order(), return_id: Uuid::from_u128(5).into(), amount: eur(100) };
-    desk.acquirer.next_unknown(5, false);
-    desk.send("refund", DO, 1, refund()).await;
-    silence(&mut desk).await;
-    desk.send("refund", DO, 1, refund()).await;
-    assert_eq!(desk.work().await, [Outcome::Answered]);
-    assert_eq!(desk.published().await, ["PaymentRefunded", "refund/do/1 -> RefundDone"]);
+    let held = repeated(&mut desk, "authorize", DO, authorize("tok_ok")).await;
+    assert_eq!(held, ["PaymentAuthorized", "authorize/do/1 -> PaymentHeld"]);
+    let taken = repeated(&mut desk, "capture", DO, capture(100)).await;
+    assert_eq!(taken, ["PaymentCaptured", "capture/do/1 -> PaymentCollected"]);
+    let refund = wire::RefundPayment { order_id: order(), return_id: Uuid::from_u128(5).into(), amount: eur(100) };
+    let given_back = repeated(&mut desk, "refund", DO, refund).await;
+    assert_eq!(given_back, ["PaymentRefunded", "refund/do/1 -> RefundDone"]);
     desk.ledgers_agree().await;
 }
 
 #[tokio::test]
 async fn an_undo_that_is_repeated_or_finds_its_hold_unknown_makes_the_question_be_put_again() {
     let mut desk = held("tok_ok").await;
-    desk.acquirer.next_unknown(5, false);
-    desk.send("authorize", UNDO, 1, void()).await;
-    silence(&mut desk).await;
-    desk.send("authorize", UNDO, 1, void()).await;
-    assert_eq!(desk.work().await, [Outcome::Answered]);
-    assert_eq!(desk.published().await, ["PaymentVoided", "authorize/undo/1 -> PaymentReleased"]);
+    let voided = repeated(&mut desk, "authorize", UNDO, void()).await;
+    assert_eq!(voided, ["PaymentVoided", "authorize/undo/1 -> PaymentReleased"]);
 
     let mut desk = Desk::new();
-    desk.acquirer.next_unknown(5, false);
-    desk.send("authorize", DO, 1, authorize("tok_ok")).await;
-    silence(&mut desk).await;
+    unanswered(&mut desk, "authorize", DO, authorize("tok_ok")).await;
     desk.send("authorize", UNDO, 1, void()).await;
     assert_eq!(desk.work().await, [Outcome::Answered, Outcome::Answered]);
     assert_eq!(desk.status().await, "voided");

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
+use transport::ShellConfig;
 
 /// Customers come so many times faster than orders can end.
 const TIMES: f64 = 10.0;
@@ -27,9 +28,8 @@ const AFTERWARDS: Duration = Duration::from_secs(60);
 /// to keep everything busy.
 const SOUNDING: usize = 3_000;
 const AT_ONCE: usize = 800;
-/// So many orders may wait to be approved, by default. Whoever comes when they do has them all before himself: until they
-/// ended, and half as long again, the rush only fills the queue.
-const WAITING_LIMIT: f64 = 1_000.0;
+/// Whoever comes when as many orders wait to be approved as may has them all before himself: until they ended, and half as long
+/// again, the rush only fills the queue.
 const FILLS: f64 = 1.5;
 /// For so long at least it is measured how many end.
 const MEASURED: Duration = Duration::from_secs(20);
@@ -47,8 +47,6 @@ const QUICK_TIMES: u32 = 3;
 const QUICK_SLACK: Duration = Duration::from_millis(500);
 /// The last customer of the rush comes at most so late, or it was none.
 const LATE: Duration = Duration::from_secs(3);
-/// Messages that may wait in an outbox, by default.
-const OUTBOX_LIMIT: u64 = 200_000;
 /// After the rush everything is as quick as before within.
 const BACK_WITHIN: Duration = Duration::from_secs(45);
 
@@ -59,8 +57,6 @@ struct Seen {
     rush: Vec<Told>,
     after: Vec<Told>,
     rush_began: Instant,
-    /// When the rush has filled the queue.
-    settled: Instant,
     rush_ended: Instant,
     /// Most messages that waited in the outbox of orders, of all looks at it.
     most_unsent: Option<u64>,
@@ -93,7 +89,6 @@ async fn watch_them(platform: &Platform, mall: Mall, seed: u64, lasts: Duration,
     let quiet = crowd("quiet", false).shop_steadily(&few(0, QUIET), QUIET_EVERY, |_| {}).await?;
     let sounding = crowd("sounding", false).shop(&Plan::draw(seed + 1, SOUNDING, products), |_| {}).await?;
     let every = Duration::from_secs_f64(1.0 / (TIMES * capacity(&sounding)));
-    let fills = Duration::from_secs_f64(FILLS * WAITING_LIMIT / capacity(&sounding)).min(lasts);
     let many = Plan::draw(seed + 2, (lasts.as_secs_f64() / every.as_secs_f64()) as usize, products);
     let rush_began = Instant::now();
     let (over, end) = watch::channel(false);
@@ -117,18 +112,18 @@ async fn watch_them(platform: &Platform, mall: Mall, seed: u64, lasts: Duration,
     }
     let arguments = ["verify", "--wait", VERIFY_WAIT, "--client-log", &log.display().to_string()];
     let verify = platform.ctl_code(&arguments).await?;
-    let settled = rush_began + fills;
-    Ok(Seen { quiet, sounding, rush, after, rush_began, settled, rush_ended, most_unsent, verify })
+    Ok(Seen { quiet, sounding, rush, after, rush_began, rush_ended, most_unsent, verify })
 }
 
 fn judge(seen: &Seen) -> Check {
-    let Seen { quiet, sounding, rush, after, rush_began, settled, rush_ended, most_unsent, verify } = seen;
+    let Seen { quiet, sounding, rush, after, rush_began, rush_ended, most_unsent, verify } = seen;
     let capacity = capacity(sounding);
     let ended_in = |from: Instant| {
         let ended = rush.iter().filter_map(Told::ended_at).filter(|at| (from..*rush_ended).contains(at)).count();
         ended as f64 / rush_ended.saturating_duration_since(from).as_secs_f64().max(0.001)
     };
-    let (goodput, in_all) = (ended_in(*settled), ended_in(*rush_began));
+    let fills = Duration::from_secs_f64(FILLS * ShellConfig::default().waiting_limit as f64 / capacity);
+    let (goodput, in_all) = (ended_in(*rush_began + fills), ended_in(*rush_began));
     let mut sent_away: BTreeMap<&str, usize> = BTreeMap::new();
     for code in rush.iter().filter_map(was_sent_away) {
         *sent_away.entry(code).or_default() += 1;
@@ -169,14 +164,12 @@ fn judge(seen: &Seen) -> Check {
     // By the kiosk, which serves so many requests at a time, or by orders, of which so many may wait.
     must(!sent_away.is_empty(), "INVALID: nobody was sent away".to_owned());
     must(
-        most_unsent.is_some_and(|most| most <= OUTBOX_LIMIT),
+        most_unsent.is_some_and(|most| most <= ShellConfig::default().outbox_limit),
         "the outbox of orders was not seen, or too full".to_owned(),
     );
     must(
-        *settled + MEASURED <= *rush_ended,
-        format!("INVALID: the rush is too short for {capacity:.0} orders/s, give it some {:.0} s", {
-            (FILLS * WAITING_LIMIT / capacity + MEASURED.as_secs_f64()).ceil()
-        }),
+        *rush_began + fills + MEASURED <= *rush_ended,
+        format!("INVALID: give the rush {:.0} s or more", (fills + MEASURED).as_secs_f64().ceil()),
     );
     must(goodput >= GOODPUT * capacity, format!("{goodput:.0} orders/s end under the rush, of {capacity:.0}"));
     must(undo_before.p99_ms > 0.0 && undo_rush.p99_ms > 0.0, "INVALID: nobody cancelled".to_owned());
