@@ -54,7 +54,7 @@ pub struct Limits {
     /// From the request's head to the answer's: `MALLBOTS_KIOSK_TIMEOUT_MS`, 10000.
     pub timeout: Duration,
     /// Requests under way at once, live views apart: `MALLBOTS_KIOSK_MAX_REQUESTS`, 1024; more get 503.
-    /// A quarter is kept for requests about orders.
+    /// A quarter is kept for requests about orders, and a quarter at most is for those that begin a basket.
     pub requests: usize,
     /// Live views open at once: `MALLBOTS_KIOSK_MAX_STREAMS`, 4096; more get 503.
     pub streams: usize,

@@ -24,20 +24,28 @@ pub struct Guard {
     places: Arc<Semaphore>,
     /// Those of them that a request may take which is about no order yet.
     door: Arc<Semaphore>,
+    /// Those of the door that a request may take which begins a basket.
+    entrance: Arc<Semaphore>,
 }
 
 impl Guard {
     pub fn new(limits: Limits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.requests));
-        // Who has an order can pay, cancel and look however many are at the door.
-        let door = Arc::new(Semaphore::new((limits.requests - limits.requests.div_ceil(4)).max(1)));
-        Self { limits, places, door }
+        let of = |quarters: usize| Arc::new(Semaphore::new((limits.requests * quarters / 4).max(1)));
+        // Who has an order can pay, cancel and look however many are at the door, and who has begun a basket can fill it and
+        // check it out however many want to begin one: what was spent on a basket that gets no further was spent in vain.
+        let (places, door, entrance) = (Arc::new(Semaphore::new(limits.requests)), of(3), of(1));
+        Self { limits, places, door, entrance }
     }
 
     /// The places that a request holds while it runs.
-    fn take(&self, route: &str) -> Result<(SemaphorePermit<'_>, Option<SemaphorePermit<'_>>), TryAcquireError> {
+    fn take(&self, route: &str) -> Result<Vec<SemaphorePermit<'_>>, TryAcquireError> {
         let has_order = route.split_once(' ').is_some_and(|(_, path)| path.starts_with("/v1/orders/"));
-        Ok((self.places.try_acquire()?, (!has_order).then(|| self.door.try_acquire()).transpose()?))
+        let of_these = match route {
+            "POST /v1/baskets" => &[&self.entrance, &self.door, &self.places][..],
+            _ if has_order => &[&self.places],
+            _ => &[&self.door, &self.places],
+        };
+        of_these.iter().map(|places| places.try_acquire()).collect()
     }
 }
 
@@ -166,6 +174,22 @@ mod tests {
             assert_eq!(response.headers()["content-type"], "application/problem+json");
         }
         assert_eq!(guarded.places.available_permits(), 1);
+    }
+
+    #[test]
+    fn however_many_begin_baskets_those_begun_get_on_and_whoever_has_an_order_before_them() {
+        let routes =
+            ["POST /v1/baskets", "PUT /v1/baskets/{basket_id}/items/{product_id}", "POST /v1/orders/{order_id}/cancel"];
+        for (requests, expected) in [(8, [2, 4, 2]), (2, [1, 0, 1]), (1, [1, 0, 0])] {
+            let guard = Guard::new(Limits { requests, ..Limits::default() });
+            let mut held = Vec::new();
+            // Each crowd in turn takes all that it is given.
+            let got = routes
+                .map(|route| std::iter::from_fn(|| guard.take(route).ok()).map(|places| held.push(places)).count());
+            assert_eq!(got, expected, "of {requests}");
+            drop(held);
+            assert_eq!(guard.places.available_permits(), requests, "a place was not given back");
+        }
     }
 
     #[test]
