@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "notifications.proto",
     "search.proto",
     "orchestrator.proto",
+    "robots.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -7,6 +7,10 @@ use crate::{
     quantity::{Quantity, QuantityError},
     stores as wire,
 };
+use tonic::{
+    client::GrpcService,
+    codegen::{Body, Bytes, StdError},
+};
 
 #[allow(clippy::all, clippy::pedantic)]
 mod generated {
@@ -15,8 +19,30 @@ mod generated {
 
 pub use generated::mallbots::{
     common::v1 as common, depot::v1 as depot, notifications::v1 as notifications, orchestrator::v1 as orchestrator,
-    orders::v1 as orders, payments::v1 as payments, search::v1 as search, stores::v1 as stores,
+    orders::v1 as orders, payments::v1 as payments, robots::v1 as robots, search::v1 as search, stores::v1 as stores,
 };
+
+/// What a service can be reached by: a network channel, or its server in the same process.
+pub trait Connection:
+    GrpcService<
+        tonic::body::Body,
+        ResponseBody: Body<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+        Future: Send,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<T> Connection for T
+where
+    T: GrpcService<tonic::body::Body> + Clone + Send + Sync + 'static,
+    T::ResponseBody: Body<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as Body>::Error: Into<StdError> + Send,
+    T::Future: Send,
+{
+}
 
 /// All files of `proto/` as an encoded `FileDescriptorSet`: what the reflection service shows.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -13,11 +13,14 @@ use schemas::{
 const UUID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 #[test]
-fn reflection_shows_a_service_for_every_context() {
+fn reflection_shows_a_service_for_every_context_and_one_for_robots() {
     let files = prost_types::FileDescriptorSet::decode(grpc::DESCRIPTORS).unwrap();
     let mut services: Vec<_> = files.file.iter().flat_map(|f| &f.service).map(|s| s.name().to_owned()).collect();
     services.sort();
-    assert_eq!(services, ["Depot", "Notifications", "Orchestrator", "Orders", "Payments", "Search", "Stores"]);
+    assert_eq!(
+        services,
+        ["Depot", "Notifications", "Orchestrator", "Orders", "Payments", "RobotGateway", "Search", "Stores"]
+    );
 }
 
 #[test]

@@ -32,7 +32,8 @@ const ORDERS: u8 = 1;
 const KIOSK: u8 = 2;
 const DATABASE: u8 = 3;
 const FILE: u8 = 4;
-const READERS: &[u8] = &[DEPOT, ORDERS, KIOSK, DATABASE, FILE];
+const ROBOTS: u8 = 5;
+const READERS: &[u8] = &[DEPOT, ORDERS, KIOSK, DATABASE, FILE, ROBOTS];
 
 /// The input: which reader, then its text, or the texts of its variables in the order in which it asks; an empty one is not
 /// set.
@@ -42,6 +43,7 @@ pub fn config(bytes: &[u8]) {
         DEPOT => variables(cut, |var| DepotConfig::read(var)),
         ORDERS => variables(cut, |var| orders::Config::from_vars(var)),
         KIOSK => variables(cut, |var| ApiConfig::from_lookup(var)),
+        ROBOTS => variables(cut, |var| robot_gateway::Config::from_lookup(var)),
         DATABASE => drop(PgStore::new(&PgConfig::new(String::from_utf8_lossy(cut.rest())), &["order"])),
         _ => drop(serde_yaml_ng::from_slice::<Topics>(cut.rest())),
     }
@@ -77,6 +79,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         ("depot", blocks(DEPOT, &["20", "30", "true"])),
         ("orders", blocks(ORDERS, &["1800"])),
         ("kiosk", blocks(KIOSK, &["127.0.0.1:8080", url, url, url, "10000", "1024", "4096", "15000"])),
+        ("robots", blocks(ROBOTS, &["127.0.0.1:7108", "127.0.0.1:7158", url, "10000"])),
         ("database", Glue::default().byte(DATABASE).rest(database)),
         ("topics", Glue::default().byte(FILE).rest(TOPICS)),
         ("aliases", Glue::default().byte(FILE).rest(aliases)),

@@ -26,7 +26,7 @@ const PAUSE_MS: i64 = 60_000;
 /// The context hears of the order before it is called.
 const TOLD: u8 = 4;
 
-/// Context and path of every method, from the API's own description.
+/// Context and path of every method of a context, from the API's own description.
 static METHODS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let files = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_else(|e| panic!("the description: {e}"));
     let services = files.file.iter().flat_map(|file| file.service.iter().map(move |service| (file, service)));
@@ -35,7 +35,7 @@ static METHODS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
         let path = format!("/{}.{}", file.package(), service.name());
         service.method.iter().map(move |method| (context.clone(), format!("{path}/{}", method.name())))
     });
-    methods.collect()
+    methods.filter(|(context, _)| station::CONTEXTS.contains(&context.as_str())).collect()
 });
 
 /// The input: calls one after another, each a method, how it is sent, and its message. Each context is opened when it is

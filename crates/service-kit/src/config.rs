@@ -3,6 +3,7 @@
 use crate::health::Ready;
 use anyhow::{Context as _, anyhow};
 use std::{net::SocketAddr, str::FromStr, time::Duration};
+use tonic::transport::Uri;
 use transport::{ShellConfig, kafka::KafkaConfig, postgres::PgConfig, relay::RelayConfig};
 
 /// The value of variable `name`, or `default`.
@@ -20,6 +21,50 @@ pub fn env_parse<T: FromStr<Err: std::fmt::Display>>(name: &str, default: T) -> 
     match std::env::var(name) {
         Err(_) => Ok(default),
         Ok(text) => text.parse().map_err(|e: T::Err| anyhow!("{name}={text} is not valid: {e}")),
+    }
+}
+
+/// Settings from any source of variables, mostly the environment; an error names the variable.
+pub struct Vars<F>(pub F);
+
+impl<F: Fn(&str) -> Option<String>> Vars<F> {
+    pub fn get<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+        &self,
+        name: &str,
+        default: T,
+    ) -> anyhow::Result<T> {
+        let Some(text) = (self.0)(name) else { return Ok(default) };
+        text.parse().with_context(|| format!("{name}: `{text}` is not valid"))
+    }
+
+    /// An address to listen on; `None` when the variable is empty.
+    pub fn address(&self, name: &str, default: SocketAddr) -> anyhow::Result<Option<SocketAddr>> {
+        match (self.0)(name) {
+            None => Ok(Some(default)),
+            Some(text) if text.is_empty() => Ok(None),
+            Some(text) => text.parse().map(Some).with_context(|| format!("{name}: `{text}` is not valid")),
+        }
+    }
+
+    /// Where the gRPC API of `service` is.
+    pub fn url(&self, name: &str, service: &str) -> anyhow::Result<Uri> {
+        let default = format!("http://127.0.0.1:{}", default_port(service));
+        let uri: Uri = self.get(name, default.parse().context("the address of a service")?)?;
+        let complete = uri.scheme().is_some() && uri.authority().is_some();
+        anyhow::ensure!(complete, "{name}: `{uri}` is not a complete address such as {default}");
+        Ok(uri)
+    }
+
+    pub fn millis(&self, name: &str, default: Duration) -> anyhow::Result<Duration> {
+        let millis: u64 = self.get(name, default.as_millis() as u64)?;
+        anyhow::ensure!((1..=600_000).contains(&millis), "{name}: give milliseconds from 1 to 600000");
+        Ok(Duration::from_millis(millis))
+    }
+
+    pub fn count(&self, name: &str, default: usize) -> anyhow::Result<usize> {
+        let count = self.get(name, default)?;
+        anyhow::ensure!((1..=1_000_000).contains(&count), "{name}: give a number from 1 to 1000000");
+        Ok(count)
     }
 }
 
@@ -52,6 +97,7 @@ const PORTS: &[(&str, u16)] = &[
     ("notifications", 7105),
     ("search", 7106),
     ("orchestrator", 7107),
+    ("robot-gateway", 7108),
 ];
 
 /// The gRPC port of `context` when nothing is said; its HTTP port is 50 higher.

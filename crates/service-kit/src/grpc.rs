@@ -2,9 +2,11 @@
 //! out as a status with a stable code in its metadata.
 
 use message::{Refusal, TraceContext};
+use std::time::Duration;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Response, Status,
     metadata::{MetadataMap, MetadataValue},
+    transport::{Endpoint, Uri},
 };
 use transport::{Call, CallError};
 
@@ -16,6 +18,34 @@ pub const FIELD: &str = "mallbots-field";
 pub const RETRY_AFTER: &str = "retry-after";
 /// Set to `true` on a refusal that may pass later.
 pub const RETRYABLE: &str = "mallbots-retryable";
+
+/// Longest wait for a connection to a service; a request in the meantime is unavailable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often an idle connection is proved alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// How a service is connected to.
+pub fn endpoint(uri: &Uri) -> Endpoint {
+    Endpoint::from(uri.clone())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+}
+
+/// Asks a service that is told how long it has, and not waited for longer: not every connection gives up by itself. After
+/// that the outcome is unknown.
+pub async fn ask<M, A, F>(message: M, within: Duration, call: impl FnOnce(Request<M>) -> F) -> Result<A, Status>
+where
+    F: Future<Output = Result<Response<A>, Status>>,
+{
+    let mut request = Request::new(message);
+    request.set_timeout(within);
+    match tokio::time::timeout(within, call(request)).await {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_elapsed) => Err(Status::deadline_exceeded("no answer in time")),
+    }
+}
 
 /// The caller's trace context; a malformed one is ignored.
 pub fn trace(metadata: &MetadataMap) -> Option<TraceContext> {
@@ -36,16 +66,20 @@ pub fn call<T>(request: &Request<T>, name: &'static str) -> Call {
 
 /// An argument is wrong; `message` says what would be right.
 pub fn invalid(field: &str, message: impl Into<String>) -> Status {
-    let mut status = Status::new(Code::InvalidArgument, message.into());
-    put(&mut status, CODE, "platform.invalid_argument");
+    let mut status = coded(Code::InvalidArgument, "platform.invalid_argument", message);
     put(&mut status, FIELD, field);
     status
 }
 
 /// There is no such thing.
 pub fn not_found(what: &str, id: impl std::fmt::Display) -> Status {
-    let mut status = Status::new(Code::NotFound, format!("there is no {what} {id}"));
-    put(&mut status, CODE, "platform.not_found");
+    coded(Code::NotFound, "platform.not_found", format!("there is no {what} {id}"))
+}
+
+/// A status with a stable code.
+pub fn coded(code: Code, stable: &'static str, message: impl Into<String>) -> Status {
+    let mut status = Status::new(code, message.into());
+    put(&mut status, CODE, stable);
     status
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     dice::{Roll, number_of},
-    platform::{CONTEXTS, Platform, robots},
+    platform::{CONTEXTS, MallLine, Platform, robots},
 };
 use message::Headers;
 use schemas::topics;
@@ -144,6 +144,34 @@ async fn poison(platform: Arc<Platform>, mut roll: Roll, id: u64) {
     let _ = platform.log.append(vec![record]).await;
 }
 
+/// How long robots have no gateway when theirs has died.
+const GATEWAY_AWAY: Duration = Duration::from_millis(700);
+
+/// The gateways of one life of the robots, one after the other.
+async fn gateways(platform: Arc<Platform>, mall: MallLine, count: usize, life: u64) -> anyhow::Result<()> {
+    let mean_ms = platform.world.faults.gateway_ms;
+    for nth in 0.. {
+        let mut roll = platform.world.dice.roll(&[number_of("gateway"), life, nth]);
+        let lives = Duration::from_millis(roll.below(2 * mean_ms) + 1);
+        let dies = async {
+            loop {
+                tokio::time::sleep(if mean_ms > 0 { lives } else { Duration::from_secs(60) }).await;
+                let struck = platform.world.is_active() && mean_ms > 0;
+                if struck && platform.world.fire(roll.next(), "gateway", || "the robots' gateway dies".to_owned()) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = dies => {}
+            ended = mall.serve(platform.clone(), count) => return ended,
+        }
+        tokio::time::sleep(GATEWAY_AWAY).await;
+    }
+    Ok(())
+}
+
 /// The robots, who now and then lose their memory and come back.
 pub async fn run_robots(platform: Arc<Platform>, count: usize) {
     let mean_ms = platform.world.faults.robots_ms;
@@ -154,7 +182,13 @@ pub async fn run_robots(platform: Arc<Platform>, count: usize) {
         let worked = Duration::from_millis(roll.below(2 * mean_ms) + 1);
         let work = platform.clone();
         working.spawn(async move {
-            if let Err(error) = robots(work.clone(), count, nth).await {
+            let mall = MallLine::default();
+            let worked = tokio::select! {
+                biased;
+                ended = robots(work.clone(), mall.clone(), count, nth) => ended,
+                ended = gateways(work.clone(), mall, count, nth) => ended,
+            };
+            if let Err(error) = worked {
                 work.world.wrong(format!("robots: {error:#}"));
             }
         });

@@ -3,7 +3,7 @@
 use crate::dice::{Dice, number_of};
 
 /// Every kind, by the name under which it is counted.
-pub const KINDS: [&str; 24] = [
+pub const KINDS: [&str; 25] = [
     "slow",
     "slow answer",
     "store fails",
@@ -24,6 +24,7 @@ pub const KINDS: [&str; 24] = [
     "clock",
     "rebalance",
     "robots",
+    "gateway",
     "acquirer",
     "log",
     "database",
@@ -63,6 +64,8 @@ pub struct Faults {
     /// Partitions move to another member of the group, which does nothing, and back.
     pub rebalance_ms: u64,
     pub robots_ms: u64,
+    /// The robots' gateway dies, and another one takes its place.
+    pub gateway_ms: u64,
     /// The acquirer, the log, a database is away for a while.
     pub acquirer_ms: u64,
     pub log_ms: u64,
@@ -109,6 +112,7 @@ impl Faults {
             clock_ms: every("clock", 8_000),
             rebalance_ms: every("rebalance", 3_000),
             robots_ms: every("robots", 8_000),
+            gateway_ms: every("gateway", 4_000),
             acquirer_ms: every("acquirer", 6_000),
             log_ms: every("log", 8_000),
             database_ms: every("database", 6_000),

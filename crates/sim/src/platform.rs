@@ -7,7 +7,7 @@ use notifications::{Notifications, sender::LogSender};
 use orchestrator::{Orchestrator, sagas};
 use orders::Orders;
 use payments::{Payments, acquirer::MemoryAcquirer};
-use schemas::grpc::depot::depot_server::DepotServer;
+use schemas::grpc::{depot::depot_server::DepotServer, robots::robot_gateway_server::RobotGatewayServer};
 use search::Search;
 use service_kit::Workers;
 use std::{
@@ -294,8 +294,53 @@ impl tower::Service<http::Request<Body>> for DepotLine {
     }
 }
 
+/// The robots' connection to the mall: whichever gateway is there just now.
+#[derive(Clone, Default)]
+pub struct MallLine(Arc<Mutex<Option<RobotGatewayServer<robot_gateway::Api>>>>);
+
+impl MallLine {
+    /// A gateway, until this is dropped: then every line is cut.
+    pub async fn serve(&self, platform: Arc<Platform>, robots: usize) -> anyhow::Result<()> {
+        struct Gone(MallLine);
+        impl Drop for Gone {
+            fn drop(&mut self) {
+                *self.0.gateway() = None;
+            }
+        }
+        let depot = DepotLine(platform);
+        let (gateway, desk) = robot_gateway::gateway(depot, robots, std::future::pending());
+        *self.gateway() = Some(gateway);
+        let _gone = Gone(self.clone());
+        desk.await
+    }
+
+    fn gateway(&self) -> MutexGuard<'_, Option<RobotGatewayServer<robot_gateway::Api>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl tower::Service<http::Request<Body>> for MallLine {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let gateway = self.gateway().clone();
+        Box::pin(async move {
+            match gateway {
+                Some(mut gateway) => gateway.call(request).await,
+                None => Ok(Status::unavailable("no gateway").into_http()),
+            }
+        })
+    }
+}
+
 /// The robots of a mall, and the staff that count what they bring.
-pub async fn robots(platform: Arc<Platform>, count: usize, seed: u64) -> anyhow::Result<()> {
+pub async fn robots(platform: Arc<Platform>, mall: MallLine, count: usize, seed: u64) -> anyhow::Result<()> {
     let config = robots::Config {
         count,
         pace: Duration::from_millis(300),
@@ -304,8 +349,10 @@ pub async fn robots(platform: Arc<Platform>, count: usize, seed: u64) -> anyhow:
         seed,
         check: true,
         staff: "inventory".into(),
+        mall_url: "http://mall.invalid".parse().context("the gateway's address")?,
         depot_url: "http://depot.invalid".parse().context("the depot's address")?,
+        faults: robots::FaultOptions::default(),
         base: uuid::Uuid::from_u128(0x6f0b_1d0e_5b0c_4c39_9d55_0a6f_2f1b_7c11),
     };
-    robots::run_over(config, DepotLine(platform), std::future::pending()).await
+    robots::run_over(config, mall, DepotLine(platform), std::future::pending()).await
 }

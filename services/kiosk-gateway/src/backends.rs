@@ -1,17 +1,16 @@
 //! The services behind the gateway, by gRPC, and how their refusals become problems.
 
-use crate::{
-    config::{BackendUrls, endpoint},
-    problem::Problem,
-};
+use crate::{config::BackendUrls, problem::Problem};
 use axum::http::StatusCode;
 use schemas::grpc::{
     orders::orders_client::OrdersClient, payments::payments_client::PaymentsClient, stores::stores_client::StoresClient,
 };
-use service_kit::grpc::{CODE, FIELD, RETRY_AFTER};
+use service_kit::{
+    grpc::{CODE, FIELD, RETRY_AFTER, endpoint},
+    health::serves,
+};
 use std::time::Duration;
 use tonic::{Code, Status, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// Clients of all services; cheap to clone, one connection each, connected on first use and again when lost.
 #[derive(Debug, Clone)]
@@ -21,8 +20,6 @@ pub struct Backends {
     payments: Channel,
 }
 
-/// How long [`Backends::unready`] waits for a service's answer.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// When to come back after a service could not be reached and did not say.
 const UNAVAILABLE_WAIT: Duration = Duration::from_secs(2);
 
@@ -52,13 +49,6 @@ impl Backends {
         let answers = futures::future::join_all(checks).await;
         answers.into_iter().filter(|(_, serves)| !serves).map(|(name, _)| name).collect()
     }
-}
-
-async fn serves(channel: &Channel) -> bool {
-    let mut client = HealthClient::new(channel.clone());
-    let check = client.check(HealthCheckRequest { service: String::new() });
-    let answer = tokio::time::timeout(HEALTH_TIMEOUT, check).await;
-    answer.is_ok_and(|a| a.is_ok_and(|a| a.into_inner().status() == ServingStatus::Serving))
 }
 
 impl From<Status> for Problem {

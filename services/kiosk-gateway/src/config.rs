@@ -1,13 +1,12 @@
 //! The gateway's settings, read from the environment once at the start.
 
-use anyhow::Context;
 use service_kit::{
-    config::{default_port, kafka_from_env},
+    config::{Vars, kafka_from_env},
     env_required,
     health::Ready,
 };
-use std::{net::SocketAddr, str::FromStr, time::Duration};
-use tonic::transport::{Endpoint, Uri};
+use std::{net::SocketAddr, time::Duration};
+use tonic::transport::Uri;
 use transport::kafka::KafkaConfig;
 
 /// Everything that can be set. A bad value stops the start with the variable's name.
@@ -99,53 +98,6 @@ impl ApiConfig {
             },
         })
     }
-}
-
-struct Vars<F>(F);
-
-impl<F: Fn(&str) -> Option<String>> Vars<F> {
-    fn get<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-        &self,
-        name: &str,
-        default: T,
-    ) -> anyhow::Result<T> {
-        let Some(text) = (self.0)(name) else { return Ok(default) };
-        text.parse().with_context(|| format!("{name}: `{text}` is not valid"))
-    }
-
-    fn url(&self, name: &str, service: &str) -> anyhow::Result<Uri> {
-        let default = format!("http://127.0.0.1:{}", default_port(service));
-        let uri: Uri = self.get(name, default.parse().context("the address of a service")?)?;
-        let complete = uri.scheme().is_some() && uri.authority().is_some();
-        anyhow::ensure!(complete, "{name}: `{uri}` is not a complete address such as {default}");
-        Ok(uri)
-    }
-
-    fn millis(&self, name: &str, default: Duration) -> anyhow::Result<Duration> {
-        let millis: u64 = self.get(name, default.as_millis() as u64)?;
-        anyhow::ensure!((1..=600_000).contains(&millis), "{name}: give milliseconds from 1 to 600000");
-        Ok(Duration::from_millis(millis))
-    }
-
-    fn count(&self, name: &str, default: usize) -> anyhow::Result<usize> {
-        let count = self.get(name, default)?;
-        anyhow::ensure!((1..=1_000_000).contains(&count), "{name}: give a number from 1 to 1000000");
-        Ok(count)
-    }
-}
-
-/// Longest wait for a connection to a service; a request in the meantime is answered 503.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often an idle connection is proved alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-
-/// How a service is connected to.
-pub(crate) fn endpoint(uri: &Uri) -> Endpoint {
-    Endpoint::from(uri.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
 }
 
 #[cfg(test)]

@@ -73,9 +73,11 @@ pub enum Role {
     },
     /// REST for kiosks
     KioskGateway,
+    /// A stream a robot
+    RobotGateway,
     /// The simulated payment provider
     AcquirerSim,
-    /// Autonomous shopper bots, clients of the depot
+    /// Autonomous shopper bots, clients of the robot gateway
     Robots(robots::Options),
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// The roles of `all`, in no order: each waits for what it needs.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 10] = [
     "stores",
     "orders",
     "payments",
@@ -27,6 +27,7 @@ pub const ALL: [&str; 9] = [
     "search",
     "orchestrator",
     "kiosk-gateway",
+    "robot-gateway",
     "acquirer-sim",
 ];
 
@@ -45,6 +46,7 @@ pub async fn run(role: Role) -> anyhow::Result<()> {
         Role::Search => "search",
         Role::Orchestrator => "orchestrator",
         Role::KioskGateway => "kiosk-gateway",
+        Role::RobotGateway => "robot-gateway",
         Role::AcquirerSim => "acquirer-sim",
         Role::Relay { context } => return relay(context).await,
         Role::Robots(options) => {
@@ -110,6 +112,11 @@ fn start(name: &'static str, shared: Option<Ready>, stop: Stop) -> Running {
             // It waits for nobody: it listens at once, or its failure ends the process.
             ready.set(true);
             acquirer_sim::run(acquirer_sim::Config::from_env()?, shutdown).await
+        }),
+        "robot-gateway" => Box::pin(async move {
+            let config = robot_gateway::Config::from_env()?;
+            let http = config.http.filter(|_| alone);
+            robot_gateway::run(robot_gateway::Config { http, ready, ..config }, shutdown).await
         }),
         _ => Box::pin(async move {
             let config = kiosk_gateway::Config { ready, ..kiosk_gateway::Config::from_env()? };

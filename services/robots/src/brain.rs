@@ -1,7 +1,7 @@
-//! What one robot does, as a pure state machine: time and the depot's words come in, reports go out.
+//! What one robot does, as a pure state machine: time and the mall's words come in, reports go out.
 //!
-//! A report stays with the robot until the depot has answered it, and is said again under the same number when no answer
-//! came. Only an instruction with a higher epoch, or the answer to its own reports, changes what the robot does.
+//! A report stays with the robot until it is acknowledged, and is said again under the same number after the line was cut.
+//! Only an instruction with a higher epoch, or the answer to its own reports, changes what the robot does.
 
 use message::Refusal;
 use schemas::{
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 /// Most reports of one robot at once; a longer walk is reported in parts.
 pub const MAX_AT_ONCE: usize = 64;
-/// Silence of a robot after a refusal that is not about its epoch, or when the depot could not judge its reports.
+/// Silence of a robot after a refusal that is not about its epoch.
 const HESITATE_MS: u64 = 500;
 
 /// What a robot was told to do.
@@ -64,35 +64,29 @@ pub enum What {
     GoOffline,
 }
 
-/// What a robot has to say.
+/// The mall's answer to a robot's reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Say {
-    Register,
-    Report(Vec<Report>),
+pub struct Answer {
+    /// Reports up to this number were judged.
+    pub acknowledged: i64,
+    /// Of those: which changed nothing, and why.
+    pub refused: Vec<(i64, Refusal)>,
+    pub now: Instruction,
 }
 
-/// The depot's answer to a robot's reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Judged: a refusal or none for each report in turn, and what the robot is to do now.
-    Judged { refusals: Vec<Option<Refusal>>, now: Instruction },
-    /// The depot does not know the robot.
-    Unknown,
-    /// The depot could not judge them; the same reports may be said again.
-    Later(Refusal),
-}
-
-/// One robot; new ones have to register.
+/// One robot; a new one knows of no instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brain {
     pace_ms: u64,
     beat_ms: u64,
+    /// Of its last instruction; 0 for none.
     epoch: i64,
+    /// Rises for ever, so that no acknowledgement is taken for another report's.
     next_number: i64,
     state: State,
-    /// Said, or to be said again, and not answered.
+    /// Said, or to be said again, and not acknowledged.
     unanswered: Vec<Report>,
-    /// An answer is on its way.
+    /// It has said hello, or reports, and waits for the answer.
     talking: bool,
     said_ms: u64,
     /// Until then it says nothing.
@@ -101,7 +95,6 @@ pub struct Brain {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    Offline,
     /// Does not know what it is to do.
     Asking,
     Idle,
@@ -122,11 +115,32 @@ impl Brain {
             beat_ms,
             epoch: 0,
             next_number: 1,
-            state: State::Offline,
+            state: State::Asking,
             unanswered: Vec::new(),
             talking: false,
             said_ms: 0,
             silent_ms: 0,
+        }
+    }
+
+    /// A new line is open: what it says of itself first, the epoch it knows.
+    pub fn hello(&mut self) -> i64 {
+        self.talking = true;
+        self.epoch
+    }
+
+    /// Hello is answered, or the mall had given the robot up and it begins anew: then whatever it has not been answered is void.
+    pub fn welcome(&mut self, now_ms: u64, now: Instruction, acknowledged: i64) {
+        self.talking = false;
+        self.next_number = self.next_number.max(acknowledged.saturating_add(1));
+        if now.epoch != self.epoch {
+            self.unanswered.clear();
+            return self.obey(now_ms, now);
+        }
+        self.unanswered.retain(|report| report.number > acknowledged);
+        // What is to be said again may end the job; until then it goes on with it.
+        if self.unanswered.is_empty() && !self.works_for(&now) {
+            self.obey(now_ms, now);
         }
     }
 
@@ -138,82 +152,75 @@ impl Brain {
         let beat = self.said_ms.saturating_add(self.beat_ms);
         let due = match &self.state {
             _ if !self.unanswered.is_empty() => 0,
-            State::Offline | State::Asking => 0,
+            State::Asking => 0,
             State::Idle => beat,
             State::Working { next_ms, .. } => beat.min(*next_ms),
         };
         Some(due.max(self.silent_ms))
     }
 
-    /// What it says now, if anything. Must be followed by [`Brain::registered`], [`Brain::heard`] or [`Brain::unheard`].
-    pub fn speak(&mut self, now_ms: u64) -> Option<Say> {
+    /// What it says now, nothing if nothing is due. Must be followed by [`Brain::heard`], [`Brain::welcome`] or [`Brain::cut`].
+    pub fn speak(&mut self, now_ms: u64) -> Vec<Report> {
         if self.due_ms().is_none_or(|due| due > now_ms) {
-            return None;
+            return Vec::new();
         }
         (self.talking, self.said_ms) = (true, now_ms);
-        if self.state == State::Offline {
-            return Some(Say::Register);
-        }
         if self.unanswered.is_empty() {
             self.work(now_ms);
         }
         if self.unanswered.is_empty() {
             self.report(What::Heartbeat);
         }
-        Some(Say::Report(self.unanswered.clone()))
+        self.unanswered.clone()
     }
 
-    /// The depot let it in, under this epoch.
-    pub fn registered(&mut self, epoch: i64) {
-        (self.epoch, self.next_number, self.talking) = (epoch, 1, false);
-        self.state = State::Asking;
-        self.unanswered.clear();
-    }
-
-    /// The depot answered what was said last. Answers the order that it took as delivered.
+    /// The answer to what was said last. Answers the order that the depot took as delivered.
     pub fn heard(&mut self, now_ms: u64, answer: Answer) -> Option<OrderId> {
-        self.talking = false;
-        match answer {
-            Answer::Later(_) => {
-                self.keep_news();
-                self.silent_ms = now_ms.saturating_add(HESITATE_MS);
-                None
-            }
-            Answer::Unknown => {
-                self.state = State::Offline;
-                self.unanswered.clear();
-                None
-            }
-            Answer::Judged { refusals, now } => {
-                let said = std::mem::take(&mut self.unanswered);
-                self.judged(now_ms, &refusals, now);
-                let taken = said.into_iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none());
-                taken.map(|(report, _)| report.what).find_map(What::delivered)
-            }
+        let Answer { acknowledged, refused, now } = answer;
+        let judged: Vec<_> = self.unanswered.extract_if(.., |report| report.number <= acknowledged).collect();
+        // Of a time before it was welcomed anew.
+        if judged.is_empty() {
+            return None;
         }
-    }
-
-    /// No answer came: whether the depot knows what was said is unknown.
-    pub fn unheard(&mut self) {
         self.talking = false;
-        self.keep_news();
+        // A stale epoch is answered by the instruction that has the new one.
+        self.judged(now_ms, refused.iter().any(|(_, refusal)| refusal.code != "depot.stale_epoch"), now);
+        let taken = judged.into_iter().filter(|report| refused.iter().all(|(number, _)| *number != report.number));
+        taken.map(|report| report.what).find_map(What::delivered)
     }
 
-    /// The depot says this unasked. Nothing older than what the robot knows is news.
+    /// The line is cut: whether the depot knows what was said is unknown.
+    pub fn cut(&mut self) {
+        self.talking = false;
+        // A heartbeat that was not heard is not worth repeating.
+        self.unanswered.retain(|report| report.what != What::Heartbeat);
+    }
+
+    /// Says nothing before then.
+    pub fn hush(&mut self, until_ms: u64) {
+        self.silent_ms = self.silent_ms.max(until_ms);
+    }
+
+    /// The mall says this unasked. Nothing older than what the robot knows is news.
     pub fn told(&mut self, now_ms: u64, instruction: Instruction) {
-        if instruction.epoch > self.epoch && self.state != State::Offline {
+        if instruction.epoch > self.epoch {
             self.obey(now_ms, instruction);
         }
     }
 
-    /// Whether an assignment may come to it unasked.
-    pub fn listens(&self) -> bool {
-        self.state == State::Idle
+    /// Of its last instruction; 0 for none.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
     }
 
-    /// Whether what it says next is that it comes online.
-    pub fn is_offline(&self) -> bool {
-        self.state == State::Offline
+    /// Whether it waits for an answer.
+    pub fn is_talking(&self) -> bool {
+        self.talking
+    }
+
+    /// Whether it waits for an assignment.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Idle
     }
 
     /// Leaves service: what an idle robot says last, nothing for others. The answer does not matter.
@@ -221,24 +228,23 @@ impl Brain {
         if self.state != State::Idle {
             return None;
         }
-        self.state = State::Offline;
+        self.state = State::Asking;
         self.report(What::GoOffline);
         self.unanswered.pop()
     }
 
-    fn judged(&mut self, now_ms: u64, refusals: &[Option<Refusal>], now: Instruction) {
+    fn judged(&mut self, now_ms: u64, refused: bool, now: Instruction) {
         // It has been told something newer in the meantime.
         if now.epoch < self.epoch {
             return;
         }
-        let refusal = refusals.iter().flatten().next();
-        let goes_on = refusal.is_none() && now.epoch == self.epoch && self.works_for(&now);
+        let goes_on = !refused && now.epoch == self.epoch && self.works_for(&now);
         if goes_on {
             return;
         }
         // The same again would be refused again; a new epoch is a new beginning.
-        if refusal.is_some() && now.epoch == self.epoch {
-            self.silent_ms = now_ms.saturating_add(HESITATE_MS);
+        if refused && now.epoch == self.epoch {
+            self.hush(now_ms.saturating_add(HESITATE_MS));
         }
         self.obey(now_ms, now);
     }
@@ -246,7 +252,7 @@ impl Brain {
     fn works_for(&self, told: &Instruction) -> bool {
         let working = match &self.state {
             State::Working { order, .. } => Some(*order),
-            State::Offline | State::Asking | State::Idle => None,
+            State::Asking | State::Idle => None,
         };
         working.is_some() && working == told.assignment.as_ref().map(|a| a.order)
     }
@@ -289,11 +295,6 @@ impl Brain {
     fn report(&mut self, what: What) {
         self.unanswered.push(Report { epoch: self.epoch, number: self.next_number, what });
         self.next_number += 1;
-    }
-
-    /// A heartbeat that was not heard is not worth repeating.
-    fn keep_news(&mut self) {
-        self.unanswered.retain(|report| report.what != What::Heartbeat);
     }
 }
 

@@ -1,59 +1,82 @@
-//! Autonomous shopper bots, simulated: clients of the depot's gRPC API, and nothing else.
+//! Autonomous shopper bots, simulated: clients of the robot gateway, and nothing else.
 //!
-//! What one robot does is a pure state machine ([`brain`]); all robots of a process share one connection and report together.
+//! What one robot does is a pure state machine ([`brain`]); each has a line of its own to the mall. The staff who count what
+//! they bring can be played, too: they are clients of the depot.
 
 pub mod brain;
 mod depot;
-mod driver;
-mod fleet;
+mod faults;
 mod options;
+mod robot;
 mod staff;
 mod stock;
+mod wire;
 
-pub use depot::Connection;
+pub use faults::{FaultOptions, Faults};
 pub use options::{Check, Config, Options};
+pub use robot::robot_id;
 pub use stock::{OUT_OF_STOCK, Shelves};
 
-use anyhow::Context as _;
 use depot::Depot;
-use driver::Driver;
-use fleet::Fleet;
+use robot::Robot;
+use schemas::grpc::Connection;
+use service_kit::grpc::endpoint;
 use staff::Staff;
 use std::future::Future;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
+
+/// Lines that share one connection, where robots have no certificates: a server takes 200 at once by default.
+const LINES: usize = 100;
 
 /// Robots work until `shutdown`; then idle ones leave service, and busy ones resume when they are started again.
 ///
-/// An unreachable depot is waited for. Fails only for a bad configuration or a bug.
+/// An unreachable mall is waited for. Fails only for a bug.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-    let depot = Depot::new(&config).context("the depot's address")?;
-    tracing::info!(robots = config.count, depot = %config.depot_url, check = config.check, "robots come online");
-    work(config, depot, shutdown).await
+    tracing::info!(robots = config.count, mall = %config.mall_url, check = config.check, "robots come online");
+    let connections = config.count.div_ceil(LINES);
+    let malls: Vec<_> = (0..connections).map(|_| endpoint(&config.mall_url).connect_lazy()).collect();
+    let depot = endpoint(&config.depot_url).connect_lazy();
+    work(&config, |number| malls[number / LINES].clone(), depot, shutdown).await
 }
 
-/// As [`run`], over a connection that the caller brings: also one that stays in the process. `depot_url` is not used.
-pub async fn run_over<T>(
+/// As [`run`], over connections that the caller brings: also such as stay in the process. The addresses are not used.
+pub async fn run_over<M: Connection, D: Connection>(
     config: Config,
-    connection: T,
+    mall: M,
+    depot: D,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()>
-where
-    T: Connection,
-{
-    let depot = Depot::over(connection, &config);
-    work(config, depot, shutdown).await
+) -> anyhow::Result<()> {
+    work(&config, |_| mall.clone(), depot, shutdown).await
 }
 
-async fn work<T>(config: Config, depot: Depot<T>, shutdown: impl Future<Output = ()>) -> anyhow::Result<()>
-where
-    T: Connection,
-{
+async fn work<M: Connection, D: Connection>(
+    config: &Config,
+    mall: impl Fn(usize) -> M,
+    depot: D,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     // Its tasks end with it, also when this future is dropped: then robots and staff are gone at one moment.
-    let mut desk = JoinSet::new();
-    let (staff, delivered) = Staff::new(depot.clone(), config.staff.clone());
+    let (mut desk, mut fleet) = (JoinSet::new(), JoinSet::new());
+    let (staff, delivered) = Staff::new(Depot::over(depot), config.staff.clone());
     if config.check {
         desk.spawn(staff.run());
     }
-    let driver = Driver::new(Fleet::new(&config), depot, config.check.then_some(delivered));
-    driver.run(shutdown).await
+    let (stop, stopped) = watch::channel(false);
+    for number in 0..config.count {
+        let robot = Robot::new(config, number, mall(number), config.check.then(|| delivered.clone()));
+        fleet.spawn(robot.run(stopped.clone()));
+    }
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown, if !*stop.borrow() => {
+                stop.send_replace(true);
+            }
+            ended = fleet.join_next() => match ended {
+                Some(ended) => ended?,
+                None => return Ok(()),
+            },
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The command line of `mallbots robots`, and what it comes to.
 
+use crate::faults::FaultOptions;
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
@@ -32,9 +33,14 @@ pub struct Options {
     /// Whether the depot checks delivered lists by itself
     #[arg(long, env = "MALLBOTS_DEPOT_AUTO_CHECK", default_value_t = false, action = clap::ArgAction::Set)]
     pub depot_checks: bool,
-    /// The depot's gRPC API
+    /// The robot gateway
+    #[arg(long, env = "MALLBOTS_ROBOT_GATEWAY_URL", default_value = "http://127.0.0.1:7108")]
+    pub mall_url: String,
+    /// The depot's gRPC API, for the staff
     #[arg(long, env = "MALLBOTS_DEPOT_URL", default_value = "http://127.0.0.1:7104")]
     pub depot_url: String,
+    #[command(flatten)]
+    pub faults: FaultOptions,
     /// The robots' ids are derived from it: the same ones come back after a restart. Processes that run at the same time
     /// need different ones
     #[arg(long, default_value = "6f0b1d0e-5b0c-4c39-9d55-0a6f2f1b7c11")]
@@ -62,7 +68,11 @@ pub struct Config {
     pub check: bool,
     /// Who signs the inventory.
     pub staff: String,
+    /// The robot gateway.
+    pub mall_url: Uri,
+    /// For the staff.
     pub depot_url: Uri,
+    pub faults: FaultOptions,
     pub base: Uuid,
 }
 
@@ -81,15 +91,17 @@ impl Options {
             seed: self.seed,
             check: self.check.map_or(!self.depot_checks, |check| check == Check::On),
             staff: "inventory".to_owned(),
-            depot_url: url(&self.depot_url)?,
+            mall_url: url("MALLBOTS_ROBOT_GATEWAY_URL", &self.mall_url, 7108)?,
+            depot_url: url("MALLBOTS_DEPOT_URL", &self.depot_url, 7104)?,
+            faults: self.faults.check()?,
             base: self.base,
         })
     }
 }
 
-fn url(text: &str) -> anyhow::Result<Uri> {
+fn url(variable: &str, text: &str, port: u16) -> anyhow::Result<Uri> {
     let uri = text.parse::<Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some());
-    uri.ok_or_else(|| anyhow::anyhow!("MALLBOTS_DEPOT_URL: `{text}` is not an address such as http://127.0.0.1:7104"))
+    uri.ok_or_else(|| anyhow::anyhow!("{variable}: `{text}` is not an address such as http://127.0.0.1:{port}"))
 }
 
 #[cfg(test)]
@@ -128,11 +140,16 @@ mod tests {
             ("--beat-ms", "1"),
             ("--pace-ms", "99999999"),
             ("--base", "robot"),
+            ("--drop-rate", "2"),
+            ("--late-ms", "99999999"),
         ] {
             let error = config(&[option, value]).unwrap_err().to_string();
             assert!(error.contains(option), "{error}");
         }
-        let error = config(&["--depot-url", "/depot"]).unwrap_err().to_string();
-        assert!(error.contains("MALLBOTS_DEPOT_URL"), "{error}");
+        for (option, variable) in [("--depot-url", "MALLBOTS_DEPOT_URL"), ("--mall-url", "MALLBOTS_ROBOT_GATEWAY_URL")]
+        {
+            let error = config(&[option, "/depot"]).unwrap_err().to_string();
+            assert!(error.contains(variable), "{error}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Lists are checked as robots deliver them; a regular look at what lies there finds those of a process that died in between.
 
-use crate::depot::{Connection, Depot};
-use schemas::ids::OrderId;
+use crate::depot::Depot;
+use schemas::{grpc::Connection, ids::OrderId};
 use std::{collections::HashSet, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 use tonic::Code;

@@ -1,17 +1,10 @@
 //! What robots find in the stores. The mall is simulated, so it is decided by rules that whoever places orders can predict.
 
 use schemas::ids::{OrderId, ProductId};
-use std::{
-    collections::HashMap,
-    sync::{PoisonError, RwLock},
-};
 use uuid::Uuid;
 
 /// A product with this in its name is never found.
 pub const OUT_OF_STOCK: &str = "(out of stock)";
-
-/// Products remembered; above it the memory starts anew.
-const MAX_KNOWN: usize = 100_000;
 
 /// Which items are found, decided by the product's name, and else by the ids of order and product.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +17,7 @@ pub struct Shelves {
 impl Shelves {
     /// Whether all pieces of the product are found for this order; none are otherwise.
     pub fn hold(&self, order: OrderId, product: ProductId, name: &str) -> bool {
-        sold(name) && self.lucky(order, product)
+        !name.contains(OUT_OF_STOCK) && self.lucky(order, product)
     }
 
     fn lucky(&self, order: OrderId, product: ProductId) -> bool {
@@ -36,37 +29,6 @@ impl Shelves {
         let drawn = Uuid::new_v5(&order.as_uuid(), &drawn).into_bytes();
         let share = f64::from(u32::from_be_bytes([drawn[0], drawn[1], drawn[2], drawn[3]])) / f64::from(u32::MAX);
         share >= self.missing_rate
-    }
-}
-
-fn sold(name: &str) -> bool {
-    !name.contains(OUT_OF_STOCK)
-}
-
-/// Remembers which products are sold at all: assignments name products by id only.
-#[derive(Debug)]
-pub struct Stock {
-    shelves: Shelves,
-    sold: RwLock<HashMap<ProductId, bool>>,
-}
-
-impl Stock {
-    pub fn new(shelves: Shelves) -> Self {
-        Self { shelves, sold: RwLock::default() }
-    }
-
-    /// Whether the product is found; `None` until its name has been learned.
-    pub fn holds(&self, order: OrderId, product: ProductId) -> Option<bool> {
-        let sold = *self.sold.read().unwrap_or_else(PoisonError::into_inner).get(&product)?;
-        Some(sold && self.shelves.lucky(order, product))
-    }
-
-    pub fn learn<'a>(&self, names: impl IntoIterator<Item = (ProductId, &'a str)>) {
-        let mut known = self.sold.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() > MAX_KNOWN {
-            known.clear();
-        }
-        known.extend(names.into_iter().map(|(product, name)| (product, sold(name))));
     }
 }
 
@@ -106,14 +68,5 @@ mod tests {
             (0..64).filter(|n| !shelves.hold(id(*n).into(), id(9).into(), "Tea")).collect()
         };
         assert_ne!(missed(1), missed(2));
-    }
-
-    #[test]
-    fn a_product_is_unknown_until_its_name_is_learned() {
-        let stock = Stock::new(Shelves { missing_rate: 0.0, seed: 0 });
-        assert_eq!(stock.holds(id(1).into(), id(2).into()), None);
-        stock.learn([(id(2).into(), "Tea"), (id(3).into(), "Rare find (out of stock)")]);
-        assert_eq!(stock.holds(id(1).into(), id(2).into()), Some(true));
-        assert_eq!(stock.holds(id(1).into(), id(3).into()), Some(false));
     }
 }

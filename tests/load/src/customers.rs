@@ -63,7 +63,12 @@ impl Told {
 
     /// Whether the order had been accepted and had not ended at that moment.
     pub fn in_flight(&self, at: Instant) -> bool {
-        self.accepted.is_some_and(|took| self.begun + took <= at) && self.ended_at().is_none_or(|end| end > at)
+        self.let_in().is_some_and(|since| since <= at) && self.ended_at().is_none_or(|end| end > at)
+    }
+
+    /// When the order was taken in.
+    pub fn let_in(&self) -> Option<Instant> {
+        self.accepted.map(|took| self.begun + took)
     }
 
     pub fn ended_at(&self) -> Option<Instant> {

@@ -48,7 +48,7 @@ impl PlatformOptions {
 }
 
 /// Every role that `all` runs.
-pub const ROLES: [&str; 9] = [
+pub const ROLES: [&str; 10] = [
     "stores",
     "orders",
     "payments",
@@ -57,6 +57,7 @@ pub const ROLES: [&str; 9] = [
     "search",
     "orchestrator",
     "kiosk-gateway",
+    "robot-gateway",
     "acquirer-sim",
 ];
 
@@ -170,7 +171,7 @@ impl Platform {
             }
             Some((role, _)) => {
                 command.arg(role).env(format!("MALLBOTS_{}_LISTEN", variable(role)), ANY_PORT);
-                command.env(format!("MALLBOTS_{}_HTTP", role.to_uppercase()), ANY_PORT);
+                command.env(format!("MALLBOTS_{}_HTTP", variable(role)), ANY_PORT);
             }
             None => {
                 command.arg(role);
@@ -240,7 +241,7 @@ impl Platform {
         let role = if self.options.separate { role } else { "all" };
         let key = match role {
             "all" => "MALLBOTS_HTTP".to_owned(),
-            role => format!("MALLBOTS_{}_HTTP", role.to_uppercase()),
+            role => format!("MALLBOTS_{}_HTTP", variable(role)),
         };
         format!("http://{}", self.env.get(&key).cloned().unwrap_or_default())
     }
@@ -319,7 +320,7 @@ fn environment(options: &PlatformOptions) -> Result<Environment> {
         ports.insert(role, port);
         env.insert(format!("MALLBOTS_{name}_LISTEN"), format!("127.0.0.1:{port}"));
         env.insert(format!("MALLBOTS_{name}_URL"), format!("http://127.0.0.1:{port}"));
-        env.insert(format!("MALLBOTS_{}_HTTP", role.to_uppercase()), format!("127.0.0.1:{}", next()?));
+        env.insert(format!("MALLBOTS_{name}_HTTP"), format!("127.0.0.1:{}", next()?));
     }
     env.insert("MALLBOTS_HTTP".into(), format!("127.0.0.1:{}", next()?));
     let acquirer = format!("http://127.0.0.1:{}", ports["acquirer-sim"]);
@@ -339,6 +340,6 @@ fn variable(role: &str) -> String {
     match role {
         "kiosk-gateway" => "KIOSK".into(),
         "acquirer-sim" => "ACQUIRER".into(),
-        other => other.to_uppercase(),
+        other => other.to_uppercase().replace('-', "_"),
     }
 }

@@ -94,6 +94,7 @@ pub fn instruction(instruction: Instruction) -> pb::BotInstruction {
         assignment: instruction.assignment.map(assignment),
         refusal_code,
         refusal_message,
+        acknowledged: instruction.acknowledged,
     }
 }
 
@@ -111,11 +112,16 @@ fn assignment(assignment: Assignment) -> pb::Assignment {
 }
 
 fn stop(stop: Stop) -> pb::Stop {
-    let item = |i: crate::domain::stops::Item| LineCount { product_id: i.product, quantity: i.wanted }.into();
+    let item = |i: crate::domain::stops::Item| pb::StopItem {
+        product_id: i.product.to_string(),
+        quantity: i.wanted.get().into(),
+        name: i.name,
+    };
     pb::Stop {
         store_id: stop.store.to_string(),
         location: Some(stop.location.into()),
         items: stop.items.into_iter().map(item).collect(),
+        store_name: stop.store_name,
     }
 }
 

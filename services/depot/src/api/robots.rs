@@ -100,7 +100,7 @@ fn not_taken(bot: BotId, error: &CallError) -> Instruction {
         CallError::Refused(refusal) => refusal.clone(),
         other => message::Refusal::retryable("platform.no_answer", other.to_string()),
     };
-    Instruction { bot, epoch: 0, assignment: None, refusal: Some(refusal) }
+    Instruction { bot, epoch: 0, assignment: None, refusal: Some(refusal), acknowledged: 0 }
 }
 
 /// Those of the robots that have something to do, as soon as there is one, or none when the time is over.

@@ -50,6 +50,8 @@ pub struct Instruction {
     pub epoch: i64,
     pub assignment: Option<Assignment>,
     pub refusal: Option<Refusal>,
+    /// The highest number of a report that was taken since the robot's registration.
+    pub acknowledged: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,7 +71,7 @@ impl Instruction {
             }
             _ => None,
         };
-        Self { bot: id, epoch: bot.epoch, assignment, refusal: None }
+        Self { bot: id, epoch: bot.epoch, assignment, refusal: None, acknowledged: bot.last_report }
     }
 }
 
@@ -134,7 +136,7 @@ impl Report {
 
 /// Epoch 0 stands for "not judged": the robot has to register, whether it never did or was given up.
 fn unknown(id: BotId) -> Instruction {
-    Instruction { bot: id, epoch: 0, assignment: None, refusal: Some(refusals::unknown_bot()) }
+    Instruction { bot: id, epoch: 0, assignment: None, refusal: Some(refusals::unknown_bot()), acknowledged: 0 }
 }
 
 /// Saves the robot; one that is idle gets the next list, also when only its heartbeat came.
@@ -175,8 +177,14 @@ fn keep(unit: &mut Unit, id: BotId, before: &Bot, bot: Bot) -> Fold<()> {
 fn answer(unit: &mut Unit, id: BotId, refusals: Vec<Option<Refusal>>) -> Fold<Vec<Instruction>> {
     let Some(bot) = unit.get::<Bot>(id.into())? else { return Ok(Vec::new()) };
     let list = bot.order().map_or(Ok(None), |order| unit.get::<ShoppingList>(order.into()))?;
-    let instruction = Instruction::of(id, &bot, list.as_ref());
-    Ok(refusals.into_iter().map(|refusal| Instruction { refusal, ..instruction.clone() }).collect())
+    let last = Instruction::of(id, &bot, list.as_ref());
+    // A list may be long: it is said once.
+    let before = Instruction { assignment: None, ..last.clone() };
+    let mut told: Vec<_> = refusals.into_iter().map(|refusal| Instruction { refusal, ..before.clone() }).collect();
+    if let Some(instruction) = told.last_mut() {
+        instruction.assignment = last.assignment;
+    }
+    Ok(told)
 }
 
 /// One report; answers the robot after it. Nothing is staged when it is refused.

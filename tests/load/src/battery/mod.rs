@@ -88,8 +88,14 @@ pub struct Round {
     pub differing: Vec<String>,
     /// Records of our own streams that are still set aside.
     pub parked_by_mistake: Vec<String>,
-    /// From the last fault's end to the end of the last order, at most [`ENDED_WITHIN`]; absent when one did not end.
+    /// From the last fault's end to the end of the last order; absent when one did not end.
     pub all_ended_s: Option<f64>,
+    /// From the last fault's end to the moment at which the last customer was let in, at most [`ENDED_WITHIN`]: while many
+    /// orders wait to be approved, customers are kept at the door.
+    pub let_in_s: f64,
+    /// The longest that an order took to its end since it was taken in, or since the last fault's end if that was later: at
+    /// most [`ENDED_WITHIN`].
+    pub longest_s: f64,
     pub verify: i32,
     #[serde(skip)]
     pub verdict: String,
@@ -102,7 +108,8 @@ pub struct Round {
 impl Round {
     /// Whether everything holds that must.
     pub fn holds(&self) -> bool {
-        let in_time = self.all_ended_s.is_some_and(|s| s <= ENDED_WITHIN.as_secs_f64());
+        let within = ENDED_WITHIN.as_secs_f64();
+        let in_time = self.all_ended_s.is_some() && self.let_in_s <= within && self.longest_s <= within;
         let clean = self.wrong == 0 && self.parked_by_mistake.is_empty() && self.tally.unexplained.is_empty();
         // Of a hundred customers 78 should go home with something.
         let at_work = !self.patient || self.completed * 2 > self.orders;
@@ -323,12 +330,24 @@ fn judge(line: Storyline<'_>, (verify, verdict): (i32, String), tally: Tally) ->
         differing: wrong.iter().take(5).map(|t| crash::differing(t)).collect(),
         parked_by_mistake: parked,
         all_ended_s: crash::last_end(&all, last_fault),
+        let_in_s: told.iter().filter_map(Told::let_in).map(|at| after(at, last_fault)).fold(0.0, f64::max),
+        longest_s: told.iter().filter_map(|t| longest(t, last_fault)).fold(0.0, f64::max),
         verify,
         broken_rules: broken_rules(&verdict),
         verdict,
         tally,
         took_s: started.elapsed().as_secs_f64(),
     }
+}
+
+/// Seconds from `since` to `at`, 0 if that was before.
+fn after(at: Instant, since: Instant) -> f64 {
+    at.saturating_duration_since(since).as_secs_f64()
+}
+
+/// Seconds that an order took to its end since it was taken in, or since the last fault.
+fn longest(told: &Told, last_fault: Instant) -> Option<f64> {
+    Some(after(told.ended_at()?, told.let_in().unwrap_or(told.begun).max(last_fault)))
 }
 
 /// Two orchestrators and two processes of payments, which share partitions; for the outbox of orders two relays that take

@@ -2,7 +2,7 @@
 
 use transport::failpoint::Place;
 
-/// The places of its code that a process passes when it does its work; none for gateway, provider and robots, which are not
+/// The places of its code that a process passes when it does its work; none for gateways, provider and robots, which are not
 /// built on the shell, and for stores, which has nothing to do once the mall is open.
 pub(super) fn places(name: &str) -> Vec<Place> {
     use Place::*;

@@ -208,10 +208,21 @@ fn sum(cli: &Cli, took: Duration, rounds: Vec<Round>, checks: Vec<Check>, broken
     }
 }
 
-const HEADER: [&str; 9] =
-    ["round", "deadlines", "orders", "completed", "as predicted", "deaths", "all ended", "verify", "verdict"];
+const HEADER: [&str; 11] = [
+    "round",
+    "deadlines",
+    "orders",
+    "completed",
+    "as predicted",
+    "deaths",
+    "all let in",
+    "longest",
+    "all ended",
+    "verify",
+    "verdict",
+];
 
-fn line(r: &Round) -> [String; 9] {
+fn line(r: &Round) -> [String; 11] {
     [
         r.number.to_string(),
         if r.patient { "long" } else { "short" }.to_owned(),
@@ -219,6 +230,8 @@ fn line(r: &Round) -> [String; 9] {
         r.completed.to_string(),
         r.as_predicted.to_string(),
         r.tally.deaths.to_string(),
+        format!("{:.1} s", r.let_in_s),
+        format!("{:.1} s", r.longest_s),
         r.all_ended_s.map_or("not all".to_owned(), |s| format!("{s:.1} s")),
         format!("exit {}", r.verify),
         if r.holds() { "ok" } else { "FAILED" }.to_owned(),

@@ -1,10 +1,7 @@
 //! A depot as its contract says, in memory, behind real gRPC: epochs, report numbers, one list a robot, long waits. It
 //! counts what it had to refuse, and can lose answers.
 
-use schemas::grpc::{
-    common::LineCount,
-    depot::{self as pb, assignment::Kind, bot_report::What, depot_server},
-};
+use schemas::grpc::depot::{self as pb, assignment::Kind, bot_report::What, depot_server};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
@@ -27,6 +24,11 @@ pub struct World {
     pub lose_every: u64,
     /// The next registration is never answered.
     pub mute: bool,
+    pub registrations: u64,
+    /// Reports that ask what was taken.
+    pub looks: u64,
+    /// Reports are not answered.
+    pub deaf: bool,
     pub requests: u64,
     pub most_reports: usize,
 }
@@ -65,7 +67,10 @@ impl FakeDepot {
     pub async fn serve(&self, at: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind(at).await.unwrap();
         let (address, service) = (listener.local_addr().unwrap(), depot_server::DepotServer::new(self.clone()));
-        let served = Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+        let incoming = TcpListenerStream::new(listener);
+        // Dropped it ends its connections, too, which a server without an end of its own leaves to their tasks.
+        let served =
+            Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, std::future::pending());
         (address, tokio::spawn(async move { served.await.unwrap() }))
     }
 
@@ -112,6 +117,13 @@ impl World {
         }
     }
 
+    /// The robot of the list is given up, and the list waits for nobody.
+    pub fn forget(&mut self, order: &str) {
+        let list = self.lists.get_mut(order).unwrap();
+        list.status = "planned";
+        self.bots.remove(&list.bot.take().unwrap());
+    }
+
     pub fn all(&self, status: &str) -> bool {
         self.lists.values().all(|list| list.status == status)
     }
@@ -137,16 +149,18 @@ impl World {
             assignment: bot.order.map(|order| self.assignment(&order)),
             refusal_code: refusal.unwrap_or_default().to_owned(),
             refusal_message: refusal.unwrap_or_default().to_owned(),
+            acknowledged: bot.last_report,
         }
     }
 
     fn assignment(&self, order: &str) -> pb::Assignment {
         let list = &self.lists[order];
         let left = list.items.iter().filter(|(product, _)| list.returning || !list.visited.contains(product));
-        let stops = left.map(|(product, _)| pb::Stop {
+        let stops = left.map(|(product, name)| pb::Stop {
             store_id: product.clone(),
             location: None,
-            items: vec![LineCount { product_id: product.clone(), quantity: 1 }],
+            items: vec![pb::StopItem { product_id: product.clone(), quantity: 1, name: name.clone() }],
+            store_name: String::new(),
         });
         let kind = if list.returning { Kind::Return } else { Kind::Collect };
         pb::Assignment { order_id: order.to_owned(), kind: kind.into(), stops: stops.collect(), bay: 1 }
@@ -216,6 +230,7 @@ impl depot_server::Depot for FakeDepot {
             std::future::pending::<()>().await;
         }
         let epoch = self.with(|world| {
+            world.registrations += 1;
             let bot = world.bots.entry(id).or_default();
             (bot.epoch, bot.last_report, bot.online) = (bot.epoch + 1, 0, true);
             let epoch = bot.epoch;
@@ -227,7 +242,11 @@ impl depot_server::Depot for FakeDepot {
 
     async fn report(&self, request: Request<pb::ReportRequest>) -> Answer<pb::ReportResponse> {
         let reports = request.into_inner().reports;
+        if self.with(|world| world.deaf) {
+            std::future::pending::<()>().await;
+        }
         self.with(|world| {
+            world.looks += reports.iter().filter(|report| report.report_no == 0).count() as u64;
             (world.requests, world.most_reports) = (world.requests + 1, world.most_reports.max(reports.len()));
             let refusals: Vec<_> = reports.iter().map(|report| world.take(report).err()).collect();
             world.refused.extend(refusals.iter().flatten().map(|code| (*code).to_owned()));
@@ -261,17 +280,6 @@ impl depot_server::Depot for FakeDepot {
         Ok(Response::new(pb::AwaitAssignmentsResponse { instructions }))
     }
 
-    async fn get_list(&self, request: Request<pb::GetListRequest>) -> Answer<pb::ShoppingList> {
-        let order = request.into_inner().order_id;
-        let list = self.world.lock().unwrap().lists.get(&order).cloned().ok_or_else(|| Status::not_found("list"))?;
-        let stop = |(product_id, name)| pb::ListStop {
-            items: vec![pb::ListItem { product_id, name, quantity: 1, ..pb::ListItem::default() }],
-            ..pb::ListStop::default()
-        };
-        let stops = list.items.into_iter().map(stop).collect();
-        Ok(Response::new(pb::ShoppingList { order_id: order, stops, ..pb::ShoppingList::default() }))
-    }
-
     async fn list_lists(&self, request: Request<pb::ListListsRequest>) -> Answer<pb::ListListsResponse> {
         let status = request.into_inner().status;
         let world = self.world.lock().unwrap();
@@ -291,6 +299,10 @@ impl depot_server::Depot for FakeDepot {
         } else {
             Err(Status::failed_precondition("depot.wrong_state"))
         }
+    }
+
+    async fn get_list(&self, _: Request<pb::GetListRequest>) -> Answer<pb::ShoppingList> {
+        Err(Status::unimplemented("robots are told their lists"))
     }
 
     async fn add_bay(&self, _: Request<pb::AddBayRequest>) -> Answer<pb::Bay> {
