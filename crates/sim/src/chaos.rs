@@ -2,7 +2,7 @@
 
 use crate::{
     dice::{Roll, number_of},
-    platform::{CONTEXTS, MallLine, Platform, robots},
+    platform::{CONTEXTS, Mall, Platform, robots},
 };
 use message::Headers;
 use schemas::topics;
@@ -148,7 +148,7 @@ async fn poison(platform: Arc<Platform>, mut roll: Roll, id: u64) {
 const GATEWAY_AWAY: Duration = Duration::from_millis(700);
 
 /// The gateways of one life of the robots, one after the other.
-async fn gateways(platform: Arc<Platform>, mall: MallLine, count: usize, life: u64) -> anyhow::Result<()> {
+async fn gateways(platform: Arc<Platform>, mall: Mall, count: usize, life: u64) -> anyhow::Result<()> {
     let mean_ms = platform.world.faults.gateway_ms;
     for nth in 0.. {
         let mut roll = platform.world.dice.roll(&[number_of("gateway"), life, nth]);
@@ -182,7 +182,7 @@ pub async fn run_robots(platform: Arc<Platform>, count: usize) {
         let worked = Duration::from_millis(roll.below(2 * mean_ms) + 1);
         let work = platform.clone();
         working.spawn(async move {
-            let mall = MallLine::default();
+            let mall = Mall::default();
             let worked = tokio::select! {
                 biased;
                 ended = robots(work.clone(), mall.clone(), count, nth) => ended,

@@ -54,7 +54,7 @@ pub async fn open(platform: &Arc<Platform>, bays: i32) -> Result<Mall, Status> {
             mall.huge = product(platform, &store, "Wardrobe", 2 * BAY_ML).await?;
         }
     }
-    let mut depot = DepotClient::new(crate::platform::DepotLine(platform.clone()));
+    let mut depot = DepotClient::new(crate::platform::Line(platform.clone()));
     for number in 1..=bays {
         depot.add_bay(AddBayRequest { number, volume_ml: BAY_ML }).await?;
     }

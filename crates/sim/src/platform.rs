@@ -269,11 +269,19 @@ fn started<C: Context>(
     Instance { process, api, _workers: owner }
 }
 
-/// The robots' connection to the depot: whichever process answers for it just now.
-#[derive(Clone)]
-pub struct DepotLine(pub Arc<Platform>);
+/// Where a connection leads: to whichever process answers just now.
+pub trait Reach: Clone + Send + 'static {
+    type Server: tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send>
+        + Send;
 
-impl tower::Service<http::Request<Body>> for DepotLine {
+    fn server(&self) -> Result<Self::Server, Status>;
+}
+
+/// A connection that stays in the process, with a way of its own.
+#[derive(Clone, Default)]
+pub struct Line<R>(pub R);
+
+impl<R: Reach> tower::Service<http::Request<Body>> for Line<R> {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -283,10 +291,10 @@ impl tower::Service<http::Request<Body>> for DepotLine {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let platform = self.0.clone();
+        let there = self.0.clone();
         Box::pin(async move {
             tokio::time::sleep(Duration::from_micros(300)).await;
-            match platform.depot() {
+            match there.server() {
                 Ok(mut server) => server.call(request).await,
                 Err(status) => Ok(status.into_http()),
             }
@@ -294,20 +302,29 @@ impl tower::Service<http::Request<Body>> for DepotLine {
     }
 }
 
-/// The robots' connection to the mall: whichever gateway is there just now.
-#[derive(Clone, Default)]
-pub struct MallLine(Arc<Mutex<Option<RobotGatewayServer<robot_gateway::Api>>>>);
+/// The depot.
+impl Reach for Arc<Platform> {
+    type Server = DepotApi;
 
-impl MallLine {
+    fn server(&self) -> Result<DepotApi, Status> {
+        self.depot()
+    }
+}
+
+/// The mall as robots reach it: whichever gateway is there just now.
+#[derive(Clone, Default)]
+pub struct Mall(Arc<Mutex<Option<RobotGatewayServer<robot_gateway::Api>>>>);
+
+impl Mall {
     /// A gateway, until this is dropped: then every line is cut.
     pub async fn serve(&self, platform: Arc<Platform>, robots: usize) -> anyhow::Result<()> {
-        struct Gone(MallLine);
+        struct Gone(Mall);
         impl Drop for Gone {
             fn drop(&mut self) {
                 *self.0.gateway() = None;
             }
         }
-        let depot = DepotLine(platform);
+        let depot = Line(platform);
         let (gateway, desk) = robot_gateway::gateway(depot, robots, std::future::pending());
         *self.gateway() = Some(gateway);
         let _gone = Gone(self.clone());
@@ -319,28 +336,16 @@ impl MallLine {
     }
 }
 
-impl tower::Service<http::Request<Body>> for MallLine {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+impl Reach for Mall {
+    type Server = RobotGatewayServer<robot_gateway::Api>;
 
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let gateway = self.gateway().clone();
-        Box::pin(async move {
-            match gateway {
-                Some(mut gateway) => gateway.call(request).await,
-                None => Ok(Status::unavailable("no gateway").into_http()),
-            }
-        })
+    fn server(&self) -> Result<Self::Server, Status> {
+        self.gateway().clone().ok_or_else(|| Status::unavailable("no gateway"))
     }
 }
 
 /// The robots of a mall, and the staff that count what they bring.
-pub async fn robots(platform: Arc<Platform>, mall: MallLine, count: usize, seed: u64) -> anyhow::Result<()> {
+pub async fn robots(platform: Arc<Platform>, mall: Mall, count: usize, seed: u64) -> anyhow::Result<()> {
     let config = robots::Config {
         count,
         pace: Duration::from_millis(300),
@@ -354,5 +359,5 @@ pub async fn robots(platform: Arc<Platform>, mall: MallLine, count: usize, seed:
         faults: robots::FaultOptions::default(),
         base: uuid::Uuid::from_u128(0x6f0b_1d0e_5b0c_4c39_9d55_0a6f_2f1b_7c11),
     };
-    robots::run_over(config, mall, DepotLine(platform), std::future::pending()).await
+    robots::run_over(config, Line(mall), Line(platform), std::future::pending()).await
 }

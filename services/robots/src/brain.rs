@@ -218,11 +218,6 @@ impl Brain {
         self.talking
     }
 
-    /// Whether it waits for an assignment.
-    pub fn is_idle(&self) -> bool {
-        self.state == State::Idle
-    }
-
     /// Leaves service: what an idle robot says last, nothing for others. The answer does not matter.
     pub fn leave(&mut self) -> Option<Report> {
         if self.state != State::Idle {

@@ -12,7 +12,7 @@ mod staff;
 mod stock;
 mod wire;
 
-pub use faults::{FaultOptions, Faults};
+pub use faults::FaultOptions;
 pub use options::{Check, Config, Options};
 pub use robot::robot_id;
 pub use stock::{OUT_OF_STOCK, Shelves};
@@ -25,7 +25,7 @@ use staff::Staff;
 use std::future::Future;
 use tokio::{sync::watch, task::JoinSet};
 
-/// Lines that share one connection, where robots have no certificates: a server takes 200 at once by default.
+/// Lines that share one connection: one that is cut takes no more robots with it.
 const LINES: usize = 100;
 
 /// Robots work until `shutdown`; then idle ones leave service, and busy ones resume when they are started again.

@@ -1,8 +1,9 @@
 //! One robot at work: a line to the mall that is opened again whenever it is cut, and a [`Brain`] that remembers.
 
 use crate::{
-    Config, Faults, Shelves,
+    Config, Shelves,
     brain::{Brain, Instruction},
+    faults::Faults,
     wire,
 };
 use schemas::{
